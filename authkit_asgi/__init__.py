@@ -1,0 +1,3 @@
+"""Authentication for any ASGI application."""
+
+__version__ = "0.1.0"
