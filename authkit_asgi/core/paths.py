@@ -1,0 +1,197 @@
+"""Who may ask for which path, decided on the path that the routers see and on nothing else.
+
+No URL is rebuilt from headers, nothing is decoded a second time and the method has no say. What no
+rule names is protected, so where a router reads a path otherwise than we do, the request is refused
+and nothing is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from urllib.parse import unquote
+
+MAX_DECIDED = 1024
+MAX_DECIDED_LENGTH = 256
+MAX_NEXT = 2048
+
+DOT_SEGMENT = r"/\.{1,2}(?:/|\Z)"
+CONTROLS = r"\x00-\x1f\x7f-\x9f"
+
+# Each of these is read in two ways by two routers, proxies or file systems: `//` and `..` may be
+# folded, `;x` dropped, `\` turned over, `%` decoded again, a control character ends the line of a
+# pattern. U+FFFD and the surrogates are what is left of a path that was not UTF-8.
+STRANGE = re.compile(rf"//|{DOT_SEGMENT}|[{CONTROLS}\\;#?%\ufffd\ud800-\udfff]")
+ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
+
+PATTERN = re.compile(r"/[^*{}]*")
+HOW_TO_WRITE = "write /docs for one path or /docs/* for what lies below it"
+
+LEAVES_THE_SITE = re.compile(rf"//|{DOT_SEGMENT}|[{CONTROLS}\\]")
+
+
+class Access(Enum):
+    """Who may ask for a path. Ordered from the loosest to the strictest."""
+
+    EXCLUDED = "excluded"  # not looked at
+    PUBLIC = "public"  # anyone
+    AUTH = "auth"  # visitors only: whoever is signed in is sent home
+    PROTECTED = "protected"  # whoever is signed in
+
+
+STRICTNESS = {access: rank for rank, access in enumerate(Access)}
+
+
+def stricter(one: Access, other: Access) -> Access:
+    return max(one, other, key=STRICTNESS.__getitem__)
+
+
+def is_path(path: str) -> bool:
+    """Whether a request target is a path: servers pass on `http://evil/x`, `*` and `@evil` too."""
+    return path.startswith("/")
+
+
+class PathRules:
+    """Which paths are public, for visitors only, protected, or not looked at.
+
+    A pattern is one exact path (`/docs`), or covers what lies below one (`/docs/*`, not `/docs`
+    itself). The most specific pattern wins: exact over below, longer over shorter. What none names
+    gets the `default`. Raises ValueError for a pattern that could not mean what its author thinks.
+    """
+
+    def __init__(
+        self,
+        *,
+        public: Iterable[str] = (),
+        auth: Iterable[str] = (),
+        protected: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        default: str = "protected",
+        login: str = "/user/login",
+        home: str = "/user/dashboard",
+    ) -> None:
+        if default not in ("protected", "public"):
+            raise ValueError(f"default={default!r}: must be 'protected' or 'public'")
+        for target in (login, home):
+            if safe_next(target) is None:
+                raise ValueError(f"{target!r} is not a path of this site, like /user/login")
+        self.default = Access(default)
+        self.login = login
+        self.home = home
+        lists = {
+            Access.PUBLIC: public,
+            Access.AUTH: auth,
+            Access.PROTECTED: protected,
+            Access.EXCLUDED: exclude,
+        }
+        self._compile(_gathered(lists))
+
+    def with_own(self, own: Mapping[str, Access]) -> PathRules:
+        """These rules and the kit's own, which win where both name the same pattern."""
+        rules = PathRules(default=self.default.value, login=self.login, home=self.home)
+        rules._compile({**self._rules, **{_checked(pattern): own[pattern] for pattern in own}})
+        return rules
+
+    def match(self, path: str, root_path: str = "", raw_path: bytes | None = None) -> Access:
+        """Who may ask for `path`; all three arguments are the ASGI scope's keys of that name.
+
+        `raw_path` never opens anything. It tells of an encoded slash, which a router that goes by
+        it takes for a letter: `/public%2Fx` is one segment then, not what lies below `/public`.
+        """
+        if raw_path and b"%" in raw_path and ENCODED_SEPARATOR.search(raw_path.partition(b"?")[0]):
+            return Access.PROTECTED
+        decided = self._decided.get((root_path, path))
+        if decided is not None:
+            return decided
+        access = self._match(path, root_path)
+        self._remember((root_path, path), access)
+        return access
+
+    def _compile(self, rules: dict[str, Access]) -> None:
+        self._rules = rules
+        self._exact = {rule: access for rule, access in rules.items() if rule[-1] != "*"}
+        below = [(rule[:-1], access) for rule, access in rules.items() if rule[-1] == "*"]
+        self._below = sorted(below, key=lambda pair: len(pair[0]), reverse=True)
+        self._decided: dict[tuple[str, str], Access] = {}
+
+    def _remember(self, asked: tuple[str, str], access: Access) -> None:
+        # Strangers choose the paths: neither many nor long ones may fill the memory.
+        if len(asked[1]) > MAX_DECIDED_LENGTH:
+            return
+        if len(self._decided) >= MAX_DECIDED:
+            self._decided.clear()
+        self._decided[asked] = access
+
+    def _match(self, path: str, root_path: str) -> Access:
+        """The stricter of all the ways in which a router may read `path` (SECURITY P-10).
+
+        root_path  path        read as
+        ---------  ----------  ----------------------------------------------------------------
+        none       any         itself
+        /api       /docs       itself: the server had cut the root off
+        /api       /api/docs   /docs; a rule may name /api/docs as well, but only to close it
+        /api       /apiadmin   itself (Starlette), or /admin (routers that forget the boundary)
+        """
+        if not is_path(path) or STRANGE.search(path):
+            return Access.PROTECTED
+        if not root_path or not path.startswith(root_path):
+            return self._judge(path)
+        rest = path[len(root_path) :]
+        if rest and rest[0] != "/":
+            return stricter(self._judge(path), self._judge(f"/{rest}"))
+        relative = self._judge(rest or "/")
+        return stricter(relative, self._named(path) or relative)
+
+    def _judge(self, path: str) -> Access:
+        """Some routers serve `/admin` at `/admin/` too, so one is as strict as the other (P-08).
+
+        Only a rule that names a path exactly, slash included, may differ from the default.
+        """
+        access = self._named(path) or self.default
+        if path == "/":
+            return access
+        if path[-1] != "/" or path in self._exact:
+            twin = path[:-1] if path[-1] == "/" else f"{path}/"
+            return stricter(access, self._exact.get(twin, access))
+        return stricter(access, self._named(path[:-1]) or self.default)
+
+    def _named(self, path: str) -> Access | None:
+        if path in self._exact or path == "/":
+            return self._exact.get(path)
+        return next((access for below, access in self._below if path.startswith(below)), None)
+
+
+def safe_next(value: object) -> str | None:
+    """`value` if it is one path on this site, fit for a redirect after sign-in; otherwise None.
+
+    Browsers take `//evil`, `/\\evil` and `/<tab>/evil` for another site, and a proxy that tidies
+    up `/..//evil` or decodes `/%2fevil` makes them do so. It is ASCII, as every Location is.
+    Ask again when the value is used.
+    """
+    if not isinstance(value, str) or not value.startswith("/") or len(value) > MAX_NEXT:
+        return None
+    if not (value.isascii() and value.isprintable()) or " " in value or "\\" in value:
+        return None
+    path = re.split("[?#]", value, maxsplit=1)[0]
+    if LEAVES_THE_SITE.search(path) or LEAVES_THE_SITE.search(unquote(path)):
+        return None
+    return value
+
+
+def _gathered(lists: Mapping[Access, Iterable[str]]) -> dict[str, Access]:
+    rules: dict[str, Access] = {}
+    for access, patterns in lists.items():
+        if isinstance(patterns, str):
+            raise ValueError(f"{patterns!r}: give a list of patterns")
+        for pattern in patterns:
+            if rules.setdefault(_checked(pattern), access) is not access:
+                raise ValueError(f"{pattern!r} stands in two lists: {rules[pattern].value} too")
+    return rules
+
+
+def _checked(pattern: str) -> str:
+    path = pattern[:-1] if pattern.endswith("/*") else pattern
+    if not PATTERN.fullmatch(path) or STRANGE.search(path):
+        raise ValueError(f"{pattern!r} is not a pattern: {HOW_TO_WRITE}")
+    return pattern
