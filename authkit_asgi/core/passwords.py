@@ -120,7 +120,7 @@ def unusable(password: str) -> str | None:
 @functools.cache
 def common_passwords() -> frozenset[str]:
     """The passwords that are tried first; the file says where they come from. Read on first use."""
-    text = resources.files(__package__).joinpath("common_passwords.txt").read_text("utf-8")
+    text = resources.files("authkit_asgi.core").joinpath("common_passwords.txt").read_text("utf-8")
     return frozenset(line for line in text.splitlines() if not line.startswith("# "))
 
 
