@@ -71,11 +71,11 @@ _SENTENCES = {
 
 
 def email_key(email: str) -> str:
-    """What an e-mail address is looked up by, and unique by.
+    """What an e-mail address is looked up by, and unique by; also of one that nobody checked.
 
-    Made of an `EmailAddress`, which is ASCII; of anything else it makes a key that nobody has.
+    A domain has one key however it is spelled: `bücher.example`, `BÜCHER.example`, or in IDNA.
     """
-    return email.translate(_LOWER)
+    return (_ascii_address(email) or email).translate(_LOWER)
 
 
 def username_key(username: str) -> str:
@@ -105,23 +105,29 @@ class _Clear(str):
 
 
 def _email(value: str) -> str:
+    address = _ascii_address(value)
+    if address is None:
+        raise ValueError("Enter an e-mail address, like ada@example.com.")
+    if any(trick in address.partition("@")[0] for trick in _LOCAL_PART_TRICKS):
+        raise ValueError("E-mail addresses with %, ! or =? in them are not taken here.")
+    return address
+
+
+def _ascii_address(text: str) -> str | None:
+    """The one address this is, as given but for its domain, or None."""
     try:
         # `test_environment` lets the domain .test in, which nobody can own (RFC 6761 section 6.2).
         checked = validate_email(
-            value.strip(" "),
+            text.strip(" "),
             allow_smtputf8=False,
             check_deliverability=False,
             strict=True,
             test_environment=True,
         )
     except EmailNotValidError:
-        checked = None
-    address = checked.ascii_email if checked else None
-    if checked is None or address is None or len(address) > MAX_EMAIL:
-        raise ValueError("Enter an e-mail address, like ada@example.com.")
-    if any(trick in checked.local_part for trick in _LOCAL_PART_TRICKS):
-        raise ValueError("E-mail addresses with %, ! or =? in them are not taken here.")
-    return address
+        return None
+    address = checked.ascii_email
+    return address if address and len(address) <= MAX_EMAIL else None
 
 
 def _username(value: str) -> str:

@@ -101,6 +101,11 @@ class Passwords:
         return None
 
 
+def same(one: str, other: str) -> bool:
+    """Whether these are one password, however a keyboard writes it."""
+    return _normal(one) == _normal(other)
+
+
 def unusable(password: str) -> str | None:
     """Why this can be nobody's password, as a sentence, or None.
 

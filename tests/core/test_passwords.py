@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from authkit_asgi.core.passwords import MAX_BYTES, Passwords, common_passwords
+from authkit_asgi.core.passwords import MAX_BYTES, Passwords, common_passwords, same
 
 ROUNDS = 4
 GOOD = "paper lantern, quiet river"
@@ -61,8 +61,12 @@ def test_another_password_does_not_verify(password: str, other: str) -> None:
 
 def test_two_spellings_of_one_text_are_one_password() -> None:
     """W-05: a Mac types é as two code points, a PC as one."""
-    stored = passwords.hash(unicodedata.normalize("NFD", "café crème"))
-    assert passwords.verify(unicodedata.normalize("NFC", "café crème"), stored)
+    mac, pc = (unicodedata.normalize(form, "café crème") for form in ("NFD", "NFC"))
+    assert mac != pc
+    assert same(mac, pc)
+    assert passwords.verify(mac, passwords.hash(pc))
+    assert passwords.verify(pc, passwords.hash(mac))
+    assert not same(mac, f"{pc} ")
 
 
 def test_the_same_password_is_never_kept_the_same_way() -> None:
