@@ -6,7 +6,7 @@ AuthError
 ├── SamePassword              400  same_password      the new password is the old one
 ├── WrongPassword             400  wrong_password     the current password does not match
 ├── BadPath                   400  bad_path           a request target no two routers agree on
-├── NotSignedIn               401  not_signed_in      nobody is signed in, and a refresh would not help
+├── NotSignedIn               401  not_signed_in      nobody is signed in; a refresh would not help
 │   ├── TokenExpired          401  token_expired      a refresh would help
 │   ├── BadCredentials        401  bad_credentials    e-mail and password do not match
 │   ├── TicketInvalid         401  ticket_invalid     a half-finished sign-in is unknown or over
@@ -30,7 +30,7 @@ Anything else that is raised is a fault of ours: a 500, and nobody's cookies are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class AuthError(Exception):
@@ -38,8 +38,10 @@ class AuthError(Exception):
     code = "auth_error"
     message = "The request was refused."
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, cookies: Sequence[str] = ()) -> None:
+        """`cookies` are whole Set-Cookie values that go with the answer."""
         super().__init__(message or self.message)
+        self.cookies = cookies
 
     @property
     def headers(self) -> Mapping[str, str]:

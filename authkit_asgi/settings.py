@@ -109,11 +109,12 @@ class Settings(BaseSettings):
     refresh_token_lifetime: Seconds = 7 * DAY
     remember_me_lifetime: Seconds = 30 * DAY
     session_max_age: Seconds = 90 * DAY
-    # Ten minutes: five are too short for a slow mail server, thirty give a thief of mail a longer turn.
+    # Ten minutes: five are too short for a slow mail server, thirty give a thief of mail a longer
+    # turn.
     verify_link_lifetime: Annotated[Seconds, Field(le=DAY)] = 10 * MINUTE
     reset_link_lifetime: Annotated[Seconds, Field(le=HOUR)] = 10 * MINUTE
-    # A page load fires several requests at once, and a phone on a train sends one again after seconds.
-    # Longer, and whoever copied a refresh token gets a free turn.
+    # A page load fires several requests at once, and a phone on a train sends one again after
+    # seconds. Longer, and whoever copied a refresh token gets a free turn.
     refresh_grace: Annotated[float, Field(ge=0, le=300)] = 30.0
     revocation_poll: Annotated[Seconds, Field(le=60)] = 1.0
 
@@ -131,7 +132,8 @@ class Settings(BaseSettings):
     password_min_length: Annotated[int, Field(ge=8, le=64)] = 8
     bcrypt_rounds: Annotated[int, Field(ge=4, le=16)] = 12
     require_verified_email: bool = True
-    # The seed's claims, so that an app shows a name without a query. Empty: no personal data in cookies.
+    # The seed's claims, so that an app shows a name without a query. Empty: no personal data in
+    # cookies.
     token_claims: CommaList = ("username", "email", "isVerified", "isAdmin")
 
     def __init__(self, **values: Any) -> None:

@@ -29,7 +29,8 @@ async def result_of(future: Future[T]) -> T:
 
     def wake(_: Future[T]) -> None:
         if threading.get_ident() == here:  # it was ready before we asked
-            return done.set()
+            done.set()
+            return
         # The loop may have ended meanwhile: then nobody waits.
         with suppress(RuntimeError):
             anyio.from_thread.run_sync(done.set, token=token)
@@ -42,8 +43,8 @@ async def result_of(future: Future[T]) -> T:
 class Threads:
     """A few threads that run plain functions, in the order in which they were asked.
 
-    `background`: lower the threads' priority where the system can do that for one thread (Linux), so
-    that they take only what the event loop leaves.
+    `background`: lower the threads' priority where the system can do that for one thread (Linux),
+    so that they take only what the event loop leaves.
     """
 
     def __init__(self, count: int, name: str, *, background: bool = False) -> None:

@@ -1,1 +1,2 @@
-"""Rules: values in, values out. No I/O, no clock: `now` is an argument, in seconds since the epoch."""
+"""Rules: values in, values out. No I/O, no clock: `now` is an argument, in seconds since the
+epoch."""

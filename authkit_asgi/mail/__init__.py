@@ -1,9 +1,9 @@
 """Mail as this library needs it: say what to tell, render it, hand it to a mailer. The contract.
 
-A feature makes a `Letter`: plain data, no markup. `compose` renders it as text and as HTML, so every mail
-has the same look and no user's text can ever be markup. A `Mailer` delivers one `Mail` or raises. The
-outbox calls mailers away from any request: nobody waits for a mail server, and nobody can tell from an
-answer's time or status whether a mail went out (SECURITY E-04).
+A feature makes a `Letter`: plain data, no markup. `compose` renders it as text and as HTML, so
+every mail has the same look and no user's text can ever be markup. A `Mailer` delivers one `Mail`
+or raises. The outbox calls mailers away from any request: nobody waits for a mail server, and
+nobody can tell from an answer's time or status whether a mail went out (SECURITY E-04).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Letter:
 class Mail:
     """A rendered mail to exactly one recipient.
 
-    `key` makes sending idempotent: a mailer that can passes it on, so a retry is never a second mail
-    (SECURITY V-18). It says nothing about the mail's content and holds no token.
+    `key` makes sending idempotent: a mailer that can passes it on, so a retry is never a second
+    mail (SECURITY V-18). It says nothing about the mail's content and holds no token.
     """
 
     to: str
@@ -56,7 +56,8 @@ class Mail:
 
 
 class Mailer(Protocol):
-    """Delivers mails. Runs on the outbox's own asyncio loop, whatever loop the application runs on."""
+    """Delivers mails. Runs on the outbox's own asyncio loop, whatever loop the application runs
+    on."""
 
     async def send(self, mail: Mail) -> None:
         """Deliver, or raise `MailError`. Returns when the other side has accepted the mail."""

@@ -1,11 +1,11 @@
 """Where rows rest: a few verbs that know no table. This page is the contract.
 
-Tables are declared by their owners; a store implements the verbs for any table. What callers rely on:
+Tables are declared by their owners; a store implements the verbs for any table. Callers rely on:
 
 absence     `get`, `swap` and `take` return None, `find` an empty list, `delete` and `count` zero.
 race        every verb is one atomic step. Of many concurrent `swap`s that expect the same old row
             one wins; of many `take`s of one row one gets it; `add`s never lose a count.
-duplicate   `insert` and `swap` raise `Taken` when the key or a unique column is held by another row,
+duplicate   `insert` and `swap` raise `Taken` when another row holds the key or a unique column,
             and then nothing was written. None is never a duplicate of None.
             An `insert` of the very row that is already there (same key, same values) succeeds: a
             driver may send a write again after a lost answer.
@@ -16,8 +16,8 @@ cancelled   a cancelled verb was either done or not, never half, and leaks no co
 
 No verb needs a transaction, so any database that can change one row atomically can serve.
 
-A record is a frozen dataclass whose fields are `str`, `int`, `float`, `bool`, `tuple[str, ...]`, or one
-of those `| None`. Times are floats, in seconds since the epoch.
+A record is a frozen dataclass whose fields are `str`, `int`, `float`, `bool`, `tuple[str, ...]`, or
+one of those `| None`. Times are floats, in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 Value = str | int | float | bool | tuple[str, ...] | None
 R = TypeVar("R")
+Row = TypeVar("Row", covariant=True)
 
 
 class Taken(Exception):
@@ -39,16 +40,17 @@ class Taken(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table(Generic[R]):
+class Table(Generic[Row]):
     """A kind of row, declared by the one module that owns it.
 
-    `name` and the columns are plain identifiers (`[a-z][a-z0-9_]*`); the record's fields are the columns.
-    `purge` names a column of type `float | None`: a row whose value there lies in the past is over, nobody
-    needs it, and a store may remove it at any time (`authkit-asgi cleanup`, or a TTL index, does).
+    `name` and the columns are plain identifiers (`[a-z][a-z0-9_]*`); the record's fields are the
+    columns. `purge` names a column of type `float | None`: a row whose value there lies in the past
+    is over, nobody needs it, and a store may remove it at any time (`authkit-asgi cleanup`, or a
+    TTL index, does).
     """
 
     name: str
-    record: type[R]
+    record: type[Row]
     key: str = "id"
     unique: tuple[str, ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
@@ -73,7 +75,8 @@ class Store(Protocol):
     """The verbs. Safe to use from many tasks at once; opened once, in each process."""
 
     async def open(self, tables: Iterable[Table[Any]]) -> None:
-        """Connect, and make what the tables need. Safe when many processes do it at once, and twice."""
+        """Connect, and make what the tables need. Safe when many processes do it at once, and
+        twice."""
 
     async def close(self) -> None:
         """Let go of every connection and thread. Afterwards only `open` may be called."""
@@ -91,10 +94,12 @@ class Store(Protocol):
         limit: int = 100,
         after: Value = None,
     ) -> list[R]:
-        """The rows for which every condition of `where` holds (a plain value: equal; None: is None).
+        """The rows for which every condition of `where` holds (a plain value: equal; None: is
+        None).
 
-        Ordered by `order` (the key breaks ties; the key alone when it is None), at most `limit` rows.
-        `after`: only rows whose `order` column comes strictly after this value, in the direction asked.
+        Ordered by `order` (the key breaks ties; the key alone when it is None), at most `limit`
+        rows. `after`: only rows whose `order` column comes strictly after this value, in the
+        direction asked.
         """
 
     async def insert(self, table: Table[R], record: R) -> None:
@@ -120,6 +125,7 @@ class Store(Protocol):
     async def add(self, counter: str, amount: int = 1, *, expires_at: float, now: float) -> int:
         """Raise a counter and return its new value. Counters need no table.
 
-        A counter that does not exist, or whose end lies at or before `now`, starts from zero and ends at
-        `expires_at`; a living counter keeps its end. `amount` zero reads; a negative one lowers.
+        A counter that does not exist, or whose end lies at or before `now`, starts from zero and
+        ends at `expires_at`; a living counter keeps its end. `amount` zero reads; a negative one
+        lowers.
         """

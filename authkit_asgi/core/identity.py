@@ -1,0 +1,87 @@
+"""Who is asking. What the wrapped app finds in `scope["user"]` and `scope["auth"]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from authkit_asgi.core.tokens import Claims
+
+NO_CLAIMS: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the one who asks may do, as Starlette's `@requires` reads it."""
+
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Someone signed in, out of a verified access token. Immutable: one object serves many
+    requests.
+
+    `id` is the user's id, the token's `sub`. `claims` are the profile claims (`token_claims` and
+    those of features), read-only. Times are whole seconds since the epoch. Has what Starlette's
+    `BaseUser` has.
+    """
+
+    id: str
+    session_id: str
+    generation: int
+    epoch: int
+    expires_at: int
+    claims: Mapping[str, object] = field(default_factory=lambda: NO_CLAIMS)
+    credentials: Credentials = field(default=Credentials(), repr=False)
+
+    is_authenticated = True
+
+    @property
+    def identity(self) -> str:
+        return self.id
+
+    @property
+    def display_name(self) -> str:
+        return str(self.claims.get("username") or self.id)
+
+
+class Anonymous:
+    """Nobody is signed in."""
+
+    __slots__ = ()
+    is_authenticated = False
+    identity = ""
+    display_name = ""
+    credentials = Credentials()
+    claims = NO_CLAIMS
+
+    def __repr__(self) -> str:
+        return "Anonymous()"
+
+
+ANONYMOUS = Anonymous()
+
+
+def credentials_of(claims: Mapping[str, object]) -> Credentials:
+    """The scopes that the profile claims give: `authenticated`, `verified`, `admin`."""
+    scopes = ["authenticated"]
+    if claims.get("isVerified") is True:
+        scopes.append("verified")
+    if claims.get("isAdmin") is True:
+        scopes.append("admin")
+    return Credentials(tuple(scopes))
+
+
+def identity_of(claims: Claims) -> Identity:
+    """Who a verified access token speaks of."""
+    return Identity(
+        id=claims.subject,
+        session_id=claims.session_id,
+        generation=claims.generation,
+        epoch=claims.epoch,
+        expires_at=claims.expires_at,
+        claims=claims.profile,
+        credentials=credentials_of(claims.profile),
+    )

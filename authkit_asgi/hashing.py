@@ -1,0 +1,63 @@
+"""Password hashing away from the event loop, bounded, so that a storm of sign-ins disturbs nobody.
+
+bcrypt keeps a core busy for about 0.2 s and lets go of the interpreter meanwhile. As many threads
+as cores, at the lowest priority, give full throughput and leave other requests their time; whatever
+would wait longer than is sensible is refused at once with 503 (SECURITY W-10, D-01).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from authkit_asgi.core.passwords import Passwords
+from authkit_asgi.errors import Busy, InvalidInput
+from authkit_asgi.threads import Threads
+
+T = TypeVar("T")
+
+WAITING_PER_THREAD = 16  # at 12 rounds the last one in the queue waits for about four seconds
+
+
+class Hashing:
+    def __init__(self, passwords: Passwords, *, threads: int | None = None) -> None:
+        self._passwords = passwords
+        self._count = threads or os.cpu_count() or 1
+        self._threads: Threads | None = None
+        self._inside = 0
+
+    async def hash(self, password: str) -> str:
+        """Raises `Busy`."""
+        return await self._run(lambda: self._passwords.hash(password))
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Always one hash of the current cost, whatever is stored (SECURITY E-02). Raises
+        `Busy`."""
+        return await self._run(lambda: self._passwords.verify(password, stored))
+
+    def outdated(self, stored: str) -> bool:
+        return self._passwords.outdated(stored)
+
+    def demand_strong(
+        self, password: str, *, context: Iterable[str], field: str = "password"
+    ) -> None:
+        """The one policy for every way to set a password (SECURITY W-18). Raises `InvalidInput`."""
+        if weakness := self._passwords.weakness(password, context=context):
+            raise InvalidInput(fields={field: weakness})
+
+    def close(self) -> None:
+        if self._threads is not None:
+            self._threads.close()
+            self._threads = None
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._inside >= self._count * (1 + WAITING_PER_THREAD):
+            raise Busy(retry_after=2)
+        if self._threads is None:
+            self._threads = Threads(self._count, "authkit-hash", background=True)
+        self._inside += 1
+        try:
+            return await self._threads.run(work)
+        finally:
+            self._inside -= 1

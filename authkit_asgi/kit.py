@@ -1,0 +1,267 @@
+"""AuthKit: builds the services, plugs the features, hands out middleware, API and pages.
+
+Everything is wired here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+
+from authkit_asgi.about import __version__
+from authkit_asgi.accounts import USERS, Accounts, User, public_profile
+from authkit_asgi.core.passwords import Passwords
+from authkit_asgi.core.paths import Access, PathRules
+from authkit_asgi.core.tokens import ACCESS, REFRESH, Tokens
+from authkit_asgi.events import Events
+from authkit_asgi.features import Claims, Feature, Plug, Services
+from authkit_asgi.features.limits import Limits
+from authkit_asgi.features.login import Login
+from authkit_asgi.features.notices import Notices
+from authkit_asgi.features.pages import Dashboard
+from authkit_asgi.features.profile import Profile
+from authkit_asgi.features.register import Register
+from authkit_asgi.features.reset_password import ResetPassword
+from authkit_asgi.features.sessions import SessionList
+from authkit_asgi.features.verify_email import VerifyEmail
+from authkit_asgi.hashing import Hashing
+from authkit_asgi.links import LINKS, Links
+from authkit_asgi.mail import Letter, Mailer
+from authkit_asgi.mail.compose import Brand, compose
+from authkit_asgi.mail.outbox import Outbox
+from authkit_asgi.mail.urls import mailer_from_url
+from authkit_asgi.middleware import AuthMiddleware, GuardServices
+from authkit_asgi.sessions import SESSIONS, Sessions
+from authkit_asgi.settings import Settings
+from authkit_asgi.signin import TICKETS, Gate, SignIn
+from authkit_asgi.store import Store, Table
+from authkit_asgi.store.urls import store_from_url
+from authkit_asgi.web.api import build_api
+from authkit_asgi.web.asgi import ASGIApp, Receive, Scope, Send
+from authkit_asgi.web.calls import Desk
+from authkit_asgi.web.cookies import CookieJar
+from authkit_asgi.web.openapi import openapi_route
+from authkit_asgi.web.pages import build_pages
+from authkit_asgi.web.routes import Page, Route
+
+
+def default_features() -> list[Feature]:
+    """What is on without being asked for. Order matters: gates are asked in this order."""
+    return [
+        Limits(),
+        Login(),
+        VerifyEmail(),
+        Register(),
+        ResetPassword(),
+        Profile(),
+        SessionList(),
+        Notices(),
+        Dashboard(),
+    ]
+
+
+class AuthKit:
+    """`store` and `mailer` are made from the settings' URLs when they are not given.
+
+    `clock` returns seconds since the epoch. Nothing is connected until the first request, or
+    start-up.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        features: Iterable[Feature] | None = None,
+        store: Store | None = None,
+        mailer: Mailer | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.store = store or store_from_url(self.settings.database_url)
+        self.mailer = mailer or mailer_from_url(
+            self.settings.mail_url,
+            sender=self.settings.mail_from,
+            resend_api_key=self.settings.resend_api_key,
+        )
+        self.outbox = Outbox(self.mailer)
+        self.clock = clock
+        self.events = Events()
+        self._gates: list[Gate] = []
+        self._claims: list[Claims] = []
+        self.services = self._services()
+        chosen = default_features() if features is None else list(features)
+        self._plugs = _plugged(chosen, self.services)
+        self._take_in(self._plugs)
+        self.tables = _tables(self._plugs)
+        self.guard = GuardServices(
+            settings=self.settings,
+            tokens=self._tokens,
+            sessions=self.services.sessions,
+            events=self.events,
+            jar=self.services.jar,
+            clock=clock,
+            start=self.start,
+            stop=self.close,
+        )
+        self._started = False
+        self.api, self.pages = self._apps()
+
+    async def start(self) -> None:
+        """Open the store. Safe to call at any time, and often: the first call does it.
+
+        Raises `StoreUnavailable`; the next call tries again.
+        """
+        if not self._started:
+            await self.store.open(self.tables)
+            self._started = True
+
+    async def close(self) -> None:
+        """Deliver what is in the outbox, and let go of threads and connections. `start` begins
+        anew."""
+        self._started = False
+        await anyio.to_thread.run_sync(self.outbox.close)
+        self.services.hashing.close()
+        await self.store.close()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """For frameworks that take a lifespan. The middleware needs none: it starts by itself."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.close()
+
+    def wrap(self, app: ASGIApp, rules: PathRules | None = None) -> AuthMiddleware:
+        """`app` with API and pages beside it, and the guard around all three."""
+        own = ((self.settings.api_path, self.api), (self.settings.pages_path, self.pages))
+
+        async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+            for prefix, target in own:
+                if scope["type"] == "http" and _is_below(scope, prefix):
+                    scope = {**scope, "root_path": scope.get("root_path", "") + prefix}
+                    return await target(scope, receive, send)
+            return await app(scope, receive, send)
+
+        return AuthMiddleware(dispatch, kit=self, rules=rules)
+
+    def rules_for(self, rules: PathRules) -> PathRules:
+        """The app's rules together with those of the kit's own routes, which say their own
+        access."""
+        return rules.with_own(self._own_access())
+
+    def _services(self) -> Services:
+        settings = self.settings
+        passwords = Passwords(
+            rounds=settings.bcrypt_rounds, min_length=settings.password_min_length
+        )
+        hashing = Hashing(passwords)
+        accounts = Accounts(self.store, hashing)
+        longest = max(settings.refresh_token_lifetime, settings.remember_me_lifetime)
+        self._tokens = Tokens(
+            settings.origin,
+            {ACCESS: settings.token_secret, REFRESH: settings.refresh_token_secret},
+            {ACCESS: settings.access_token_lifetime, REFRESH: longest},
+        )
+        sessions = Sessions(
+            self.store, accounts, self._tokens, self.events, settings, self._claims_of
+        )
+        return Services(
+            settings=settings,
+            store=self.store,
+            events=self.events,
+            hashing=hashing,
+            accounts=accounts,
+            links=Links(self.store, accounts),
+            sessions=sessions,
+            signin=SignIn(self.store, accounts, sessions, self.events, self._gates),
+            jar=CookieJar(settings),
+            post=self._post,
+            clock=self.clock,
+        )
+
+    def _take_in(self, plugs: Iterable[Plug]) -> None:
+        for plug in plugs:
+            self._gates.extend(plug.gates)
+            if plug.claims is not None:
+                self._claims.append(plug.claims)
+            for listener in plug.listeners:
+                self.events.listen(listener)
+
+    def _claims_of(self, user: User) -> dict[str, object]:
+        profile = public_profile(user)
+        claims = {name: profile[name] for name in self.settings.token_claims}
+        for more in self._claims:
+            claims.update(more(user))
+        return claims
+
+    def _post(self, letter: Letter, *, to: str, key: str) -> None:
+        brand = Brand(name=self.settings.app_name, url=self.settings.base_url)
+        self.outbox.post(compose(letter, to=to, key=key, brand=brand))
+
+    def _apps(self) -> tuple[ASGIApp, ASGIApp]:
+        desk = Desk(
+            settings=self.settings,
+            events=self.events,
+            jar=self.services.jar,
+            checks=[check for plug in self._plugs for check in plug.checks],
+            clock=self.clock,
+            start=self.start,
+        )
+        api = build_api(self._routes(), desk)
+        pages = build_pages(
+            self._pages(),
+            [panel for plug in self._plugs for panel in plug.panels],
+            [plug.templates for plug in self._plugs if plug.templates],
+            desk,
+            home=self.settings.pages_path + "/dashboard",
+        )
+        return api, pages
+
+    def _routes(self) -> list[Route]:
+        routes = [route for plug in self._plugs for route in plug.routes]
+        return [*routes, openapi_route(routes, self.settings, version=__version__)]
+
+    def _pages(self) -> list[Page]:
+        return [page for plug in self._plugs for page in plug.pages]
+
+    def _own_access(self) -> dict[str, Access]:
+        own = {self.settings.pages_path + "/assets/*": Access.PUBLIC}
+        placed = (
+            (self.settings.api_path, self._routes()),
+            (self.settings.pages_path, self._pages()),
+        )
+        for prefix, things in placed:
+            for thing in things:
+                path = prefix + thing.path
+                if "{" in path and thing.access is not Access.PROTECTED:
+                    raise ValueError(f"{path}: only protected routes may have parameters")
+                own[path] = thing.access
+        return {path: access for path, access in own.items() if "{" not in path}
+
+
+def _plugged(features: Iterable[Feature], services: Services) -> list[Plug]:
+    features = list(features)
+    names = [feature.name for feature in features]
+    for feature in features:
+        if names.count(feature.name) > 1:
+            raise ValueError(f"feature {feature.name!r} is there twice")
+        for needed in feature.needs:
+            if needed not in names:
+                raise ValueError(f"feature {feature.name!r} needs {needed!r}")
+    return [feature.plug(services) for feature in features]
+
+
+def _tables(plugs: Iterable[Plug]) -> list[Table[object]]:
+    own: list[Table[object]] = [USERS, SESSIONS, LINKS, TICKETS]
+    return [*own, *(table for plug in plugs for table in plug.tables)]
+
+
+def _is_below(scope: Scope, prefix: str) -> bool:
+    path, root = scope["path"], scope.get("root_path", "")
+    if root and path.startswith(root + "/"):
+        path = path[len(root) :]
+    return bool(path == prefix or path.startswith(prefix + "/"))

@@ -1,0 +1,452 @@
+"""The guard: pure ASGI, around any app under any server.
+
+It decides by path who may pass, knows who is asking without touching the database, and exchanges an
+expired access token inside the request. It lets others through first, keeps nothing of a request,
+and wraps `send` only when it has something to add.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+from urllib.parse import quote
+
+from authkit_asgi.core.identity import ANONYMOUS, Identity, identity_of
+from authkit_asgi.core.origin import is_own_site
+from authkit_asgi.core.paths import Access, PathRules, is_path
+from authkit_asgi.core.tokens import ACCESS, Tokens
+from authkit_asgi.errors import (
+    AuthError,
+    BadPath,
+    CrossSite,
+    NotSignedIn,
+    StoreUnavailable,
+    TokenExpired,
+)
+from authkit_asgi.events import CrossSiteRefused, Events
+from authkit_asgi.sessions import Sessions, TokenPair
+from authkit_asgi.settings import Settings
+from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
+from authkit_asgi.web.cookies import CookieJar, read_cookies, rewrite_cookie_header
+from authkit_asgi.web.replies import redirect, refusal
+from authkit_asgi.web.requests import header, site_of, visitor_in
+
+logger = logging.getLogger("authkit_asgi.middleware")
+
+V = TypeVar("V")
+RawHeaders = list[tuple[bytes, bytes]]
+
+REMEMBERED = 8192  # tokens a generation of the map; two generations live
+MAX_REMEMBERED_BYTES = 4096  # a longer Cookie header is read anew each time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardServices:
+    """What the guard works with. The kit builds it."""
+
+    settings: Settings
+    tokens: Tokens
+    sessions: Sessions
+    events: Events
+    jar: CookieJar
+    clock: Callable[[], float]
+    start: Callable[[], Awaitable[None]]
+    stop: Callable[[], Awaitable[None]]
+
+
+class Kit(Protocol):
+    @property
+    def guard(self) -> GuardServices: ...
+
+    def rules_for(self, rules: PathRules) -> PathRules:
+        """The app's rules together with those of the kit's own routes."""
+
+
+class Remembered(Generic[V]):
+    """A bounded map in two generations: what is asked for stays, what is not is forgotten.
+
+    Only what was verified is put in, so garbage leaves nothing behind (SECURITY T-17, D-04).
+    """
+
+    def __init__(self, size: int = REMEMBERED) -> None:
+        self._size = size
+        self._young: dict[bytes, V] = {}
+        self._old: dict[bytes, V] = {}
+
+    def get(self, key: bytes) -> V | None:
+        found = self._young.get(key)
+        if found is None and (found := self._old.get(key)) is not None:
+            self.put(key, found)
+        return found
+
+    def put(self, key: bytes, value: V) -> None:
+        if len(key) > MAX_REMEMBERED_BYTES:
+            return
+        if len(self._young) >= self._size:
+            self._young, self._old = {}, self._young
+        self._young[key] = value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """What is known of a request: who asks, and what the answer has to carry.
+
+    `pair`: new tokens were made. `cookies`: Set-Cookie values for them, or to clear dead ones.
+    `unconfirmed`: this worker sees the identity's token for the first time. `trouble`: why nobody
+    is signed in.
+    """
+
+    identity: Identity | None = None
+    pair: TokenPair | None = None
+    cookies: Sequence[str] = ()
+    unconfirmed: bool = False
+    trouble: AuthError | None = None
+
+
+NOBODY = Visit()
+
+
+class AuthMiddleware:
+    """Guards `app` by `rules`. Everything that no rule names is protected."""
+
+    def __init__(self, app: ASGIApp, *, kit: Kit, rules: PathRules | None = None) -> None:
+        self.app = app
+        self.rules = kit.rules_for(rules or PathRules())
+        self._guard = kit.guard
+        self._settings = kit.guard.settings
+        self._sessions = kit.guard.sessions
+        self._revocations = kit.guard.sessions.revocations
+        self._jar = kit.guard.jar
+        self._names = (kit.guard.jar.access_name.encode(), kit.guard.jar.refresh_name.encode())
+        # Whole Cookie headers first: nothing is searched for a browser that sends what it sent
+        # before.
+        self._by_header: Remembered[Identity] = Remembered()
+        self._by_token: Remembered[Identity] = Remembered()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handle = {
+            "http": self._http,
+            "websocket": self._websocket,
+            "lifespan": self._lifespan,
+        }.get(scope["type"])
+        if handle is None:  # SECURITY P-15: what we do not know, we do not let through
+            raise RuntimeError(f"authkit-asgi does not guard ASGI scopes of type {scope['type']!r}")
+        await handle(scope, receive, send)
+
+    # --- http -------------------------------------------------------------------------------
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if not is_path(path):
+            return await refusal(BadPath())(scope, receive, send)
+        access = self.rules.match(path, scope.get("root_path", ""), scope.get("raw_path"))
+        if access is Access.EXCLUDED:
+            return await self.app(scope, receive, send)
+        now = self._guard.clock()
+        try:
+            visit = await self._visit(scope, now)
+        except StoreUnavailable as outage:
+            # Public pages go on without a name; what needs one says so, and no cookie is touched.
+            if access is Access.PROTECTED:
+                return await refusal(outage)(scope, receive, send)
+            visit = NOBODY
+        identity = visit.identity
+        if access is Access.PROTECTED:
+            if identity is None:
+                return await self._turn_away(visit, scope, receive, send)
+            if not self._is_own_site(scope):
+                await self._guard.events.tell(CrossSiteRefused(at=now, user_id=identity.id))
+                return await refusal(CrossSite(), cookies=visit.cookies)(scope, receive, send)
+        elif access is Access.AUTH and identity is not None:
+            home = scope.get("root_path", "") + self.rules.home
+            return await redirect(home, cookies=visit.cookies)(scope, receive, send)
+        if visit.cookies:
+            send = self._with_cookies(send, visit.cookies)
+        elif identity is not None and access is Access.PROTECTED:
+            send = _private(send)
+        await self.app(self._told(scope, visit), receive, send)
+        if visit.unconfirmed and identity is not None:
+            await self._confirm(identity)
+        return None
+
+    async def _visit(self, scope: Scope, now: float) -> Visit:
+        """Who asks. Raises `StoreUnavailable` when only the store could tell."""
+        cookies = [value for name, value in scope["headers"] if name == b"cookie"]
+        if not cookies:
+            return NOBODY
+        # A map of single Cookie headers only: with several, one of them alone proves nothing.
+        single = cookies[0] if len(cookies) == 1 else b""
+        identity = self._by_header.get(single) if single else None
+        if identity is not None and now < identity.expires_at:
+            if not self._revocations.is_fresh(now):
+                await self._catch_up(now)
+            if not self._revocations.denies(identity):
+                return Visit(identity=identity)
+        access, refresh = read_cookies(scope["headers"], self._names)
+        visit = await self._by_access_token(access, now)
+        if visit is not None and visit.identity is not None:
+            if single:
+                self._by_header.put(single, visit.identity)
+            return visit
+        if refresh is None:
+            return self._without_refresh(access, now)
+        return await self._by_refresh_token(refresh, scope, now)
+
+    async def _by_access_token(self, token: bytes | None, now: float) -> Visit | None:
+        if token is None:
+            return None
+        identity, unconfirmed = self._by_token.get(token), False
+        if identity is None:
+            claims = self._guard.tokens.read(ACCESS, token, now=now)
+            if claims is None:
+                return None
+            identity, unconfirmed = identity_of(claims), claims.generation > 0
+        if now >= identity.expires_at:
+            return None
+        if not self._revocations.is_fresh(now):
+            await self._catch_up(now)
+        if self._revocations.denies(identity):
+            return None
+        self._by_token.put(token, identity)
+        return Visit(identity=identity, unconfirmed=unconfirmed)
+
+    def _without_refresh(self, access: bytes | None, now: float) -> Visit:
+        # Ours, and over: nothing will ever bring it back.
+        ours = self._guard.tokens.read(ACCESS, access, now=now, expired_too=True)
+        if ours is not None and now >= ours.expires_at:
+            return Visit(cookies=self._jar.clear()[:1])
+        return NOBODY
+
+    async def _by_refresh_token(self, token: bytes, scope: Scope, now: float) -> Visit:
+        await self._guard.start()
+        if scope["type"] == "websocket" or _is_prefetch(scope):
+            # No cookie would arrive there, so nothing may be exchanged (SECURITY S-23).
+            return Visit(identity=await self._sessions.peek(token, now=now))
+        if scope["method"] == "OPTIONS":
+            return Visit(trouble=TokenExpired())
+        visitor = visitor_in(scope, self._settings)
+        refreshed = await self._sessions.refresh(token, visitor=visitor, now=now)
+        if refreshed.pair is None:
+            return Visit(cookies=self._jar.clear()) if refreshed.ours else NOBODY
+        claims = self._guard.tokens.read(ACCESS, refreshed.pair.access.encode(), now=now)
+        if claims is None:  # a session in its very last second
+            return NOBODY
+        return Visit(
+            identity=identity_of(claims),
+            pair=refreshed.pair,
+            cookies=self._jar.set_pair(refreshed.pair, now=now),
+        )
+
+    async def _catch_up(self, now: float) -> None:
+        await self._guard.start()
+        try:
+            await self._revocations.refresh(now)
+        except StoreUnavailable:
+            # An outage of ours is never a logout: a valid access token keeps working (SECURITY
+            # Q-06).
+            logger.warning("Revocations could not be read: the store does not answer")
+
+    def _told(self, scope: Scope, visit: Visit) -> Scope:
+        """The scope that the app sees: with who asks, and with the cookies that now hold."""
+        who = visit.identity or ANONYMOUS
+        told = {**scope, "user": who, "auth": who.credentials}
+        if visit.pair is not None:
+            new = {
+                self._names[0]: visit.pair.access.encode(),
+                self._names[1]: visit.pair.refresh.encode(),
+            }
+            told["headers"] = rewrite_cookie_header(list(scope["headers"]), new)
+        return told
+
+    def _is_own_site(self, scope: Scope) -> bool:
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return True
+        return is_own_site(scope["method"], **site_of(scope, self._settings, has_cookie=True))
+
+    async def _turn_away(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        root = scope.get("root_path", "")
+        login = root + self.rules.login
+        trouble = visit.trouble or NotSignedIn()
+        if header(scope, b"hx-request") == b"true":
+            answer = refusal(
+                trouble, cookies=visit.cookies, headers=(("HX-Redirect", login + _next(scope)),)
+            )
+        elif _is_navigation(scope) and scope["path"] != login:
+            answer = redirect(login + _next(scope), cookies=visit.cookies)
+        else:
+            answer = refusal(trouble, cookies=visit.cookies)
+        await answer(scope, receive, send)
+
+    async def _confirm(self, identity: Identity) -> None:
+        # After the answer is out, and best effort: until it is written, the predecessor stays
+        # redeemable.
+        try:
+            await self._sessions.confirm(identity)
+        except StoreUnavailable:
+            logger.debug("A confirmation was not written")
+
+    def _with_cookies(self, send: Send, cookies: Sequence[str]) -> Send:
+        async def wrapped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": self._merged(message.get("headers", ()), cookies)}
+            await send(message)
+
+        return wrapped
+
+    def _merged(self, headers: Sequence[tuple[bytes, bytes]], cookies: Sequence[str]) -> RawHeaders:
+        kept = [(bytes(name), bytes(value)) for name, value in headers]
+        mine = tuple(name + b"=" for name in self._names)
+        if any(
+            name.lower() == b"set-cookie" and value.lstrip().startswith(mine)
+            for name, value in kept
+        ):
+            return kept  # the app signs in or out in this very answer: the app wins (SECURITY C-10)
+        kept = [pair for pair in kept if pair[0].lower() not in CACHE_HEADERS]
+        kept = _varied(kept)
+        kept.append((b"cache-control", b"private, no-store"))
+        kept.extend((b"set-cookie", cookie.encode("latin-1")) for cookie in cookies)
+        return kept
+
+    # --- websocket --------------------------------------------------------------------------
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        access = self.rules.match(scope["path"], scope.get("root_path", ""), scope.get("raw_path"))
+        if not is_path(scope["path"]):
+            return await _deny(BadPath(), scope, receive, send)
+        if access is Access.EXCLUDED:
+            return await self.app(scope, receive, send)
+        now = self._guard.clock()
+        try:
+            visit = await self._visit(scope, now)
+        except StoreUnavailable as outage:
+            if access is Access.PROTECTED:
+                return await _deny(outage, scope, receive, send)
+            visit = NOBODY
+        identity = visit.identity
+        if access is Access.PROTECTED and identity is None:
+            return await _deny(visit.trouble or NotSignedIn(), scope, receive, send)
+        # A browser lets any site open a socket and sends our cookies along (SECURITY P-14).
+        if identity is not None and not self._is_own_socket(scope):
+            return await _deny(CrossSite(), scope, receive, send)
+        if identity is not None and visit.unconfirmed:
+            await self._confirm(identity)
+        return await self.app(self._told(scope, visit), receive, send)
+
+    def _is_own_socket(self, scope: Scope) -> bool:
+        origin = (header(scope, b"origin") or b"").decode("latin-1")
+        return origin == self._settings.origin or origin in self._settings.trusted_origins
+
+    # --- lifespan ---------------------------------------------------------------------------
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start and stop with the server, whether the wrapped app speaks lifespan or refuses it."""
+        asked, answered = False, False
+
+        async def hear() -> Message:
+            nonlocal asked
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                asked = True
+                await self._start_early()
+            return message
+
+        async def tell(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            if message["type"].startswith("lifespan.shutdown"):
+                await self._guard.stop()
+            await send(message)
+
+        try:
+            await self.app(scope, hear, tell)
+        except Exception:
+            # Django raises on a lifespan scope; whoever has answered once does speak it, and
+            # failed.
+            if answered:
+                raise
+        if answered:
+            return
+        if not asked:
+            await hear()
+        await tell({"type": "lifespan.startup.complete"})
+        while (await receive())["type"] != "lifespan.shutdown":
+            pass
+        await tell({"type": "lifespan.shutdown.complete"})
+
+    async def _start_early(self) -> None:
+        try:
+            await self._guard.start()
+        except StoreUnavailable:
+            logger.warning(
+                "The store does not answer yet: the first request that needs it tries again"
+            )
+
+
+# What an answer with a fresh token in it must not say to any cache (SECURITY K-01).
+CACHE_HEADERS = frozenset(
+    (
+        b"cache-control",
+        b"cdn-cache-control",
+        b"surrogate-control",
+        b"expires",
+        b"etag",
+        b"last-modified",
+        b"pragma",
+    )
+)
+
+
+def _private(send: Send) -> Send:
+    """Answers to somebody are nobody else's: `private` where the app says nothing (SECURITY
+    K-02)."""
+
+    def wrapped(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            headers = _varied(list(message.get("headers", ())))
+            if not any(name.lower() == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"private"))
+            message = {**message, "headers": headers}
+        return send(message)
+
+    return wrapped
+
+
+def _varied(headers: RawHeaders) -> RawHeaders:
+    told = [value.lower() for name, value in headers if name.lower() == b"vary"]
+    if not any(b"cookie" in value or b"*" in value for value in told):
+        headers.append((b"vary", b"Cookie"))
+    return headers
+
+
+def _is_prefetch(scope: Scope) -> bool:
+    purpose = header(scope, b"sec-purpose") or header(scope, b"purpose") or b""
+    return b"prefetch" in purpose.lower()
+
+
+def _is_navigation(scope: Scope) -> bool:
+    if scope["method"] not in ("GET", "HEAD"):
+        return False
+    mode = header(scope, b"sec-fetch-mode")
+    if mode is not None:
+        return mode == b"navigate"
+    return b"text/html" in (header(scope, b"accept") or b"")
+
+
+def _next(scope: Scope) -> str:
+    """`?next=` with the way back to what was asked for, when it can be gone back to by GET."""
+    if scope["method"] not in ("GET", "HEAD"):
+        return ""
+    query = scope.get("query_string", b"").decode("latin-1")
+    target = quote(scope["path"]) + (f"?{query}" if query else "")
+    return "?next=" + quote(target, safe="/") if len(target) <= 2000 else ""
+
+
+async def _deny(error: AuthError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a handshake before it is accepted: with an answer where the server can send one."""
+    await receive()  # websocket.connect
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await refusal(error)(scope, receive, send)
+    else:
+        await send({"type": "websocket.close", "code": 4401 if error.status == 401 else 4403})

@@ -1,0 +1,424 @@
+"""Sessions: the SESSIONS table, opening, refreshing (rotation), listing and closing them.
+
+The rules are in `core.rotation`; here they meet the store. Each step is one atomic write.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+
+from authkit_asgi.accounts import USERS, Accounts, User
+from authkit_asgi.core.identity import Identity, identity_of
+from authkit_asgi.core.rotation import Session, Verdict, is_over, judge, outlives
+from authkit_asgi.core.tokens import ACCESS, CLOCK_SKEW, REFRESH, Claims, Tokens
+from authkit_asgi.errors import StoreUnavailable
+from authkit_asgi.events import (
+    Events,
+    SessionRefreshed,
+    SessionReused,
+    SessionRolledBack,
+    Visitor,
+)
+from authkit_asgi.flights import Flights
+from authkit_asgi.settings import Settings
+from authkit_asgi.store import R, Range, Store, Table
+
+MAX_SESSIONS = 100  # of one account: the list that a person can be shown, and end
+
+SESSIONS = Table(
+    name="sessions",
+    record=Session,
+    indexes=(("user_id", "created_at"), ("closed_at",), ("purge_at",)),
+    purge="purge_at",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPair:
+    """An access and a refresh token of one generation. Times are whole seconds since the epoch."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    generation: int
+    access_expires_at: int
+    refresh_expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """What a refresh token led to. With a `pair`, go on with it.
+
+    Without: `ours` says that the token was one of ours and its session is really dead. Only then
+    are cookies cleared. A token that no key of this worker verifies may be another worker's with a
+    newer key.
+    """
+
+    verdict: Verdict
+    ours: bool = True
+    pair: TokenPair | None = None
+    user: User | None = None
+    session: Session | None = None
+
+
+DEAD = Refreshed(verdict=Verdict.DEAD)
+NOT_OURS = Refreshed(verdict=Verdict.DEAD, ours=False)
+
+
+class Sessions:
+    """`claims_of` gives the profile claims that a user's access tokens carry."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        tokens: Tokens,
+        events: Events,
+        settings: Settings,
+        claims_of: Callable[[User], Mapping[str, object]],
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._tokens = tokens
+        self._events = events
+        self._settings = settings
+        self._claims_of = claims_of
+        self._refreshes: Flights[Refreshed] = Flights()
+        self.revocations = Revocations(store, settings)
+
+    async def open(
+        self, user: User, *, methods: tuple[str, ...], remember: bool, visitor: Visitor, now: float
+    ) -> tuple[Session, TokenPair]:
+        """A new session with an id of its own: nothing a client sent is adopted (SECURITY S-01)."""
+        expires_at = now + self._settings.session_max_age
+        idle_expires_at = min(now + self._idle(remember), expires_at)
+        session = Session(
+            id=secrets.token_urlsafe(16),
+            user_id=user.id,
+            rotated_at=now,
+            created_at=now,
+            last_seen_at=now,
+            idle_expires_at=idle_expires_at,
+            expires_at=expires_at,
+            remember=remember,
+            epoch=user.epoch,
+            methods=methods,
+            user_agent=visitor.user_agent,
+            ip=visitor.ip,
+            purge_at=idle_expires_at + self._afterlife,
+        )
+        await self._store.insert(SESSIONS, session)
+        return session, self.pair(session, user, now=now)
+
+    async def refresh(self, token: bytes | None, *, visitor: Visitor, now: float) -> Refreshed:
+        """Exchange a refresh token. Concurrent calls with one token share one exchange.
+
+        Raises `StoreUnavailable`; then nothing was used up, and the same token works again.
+        """
+        claims = self._tokens.read(REFRESH, token, now=now, expired_too=True)
+        if claims is None:
+            return NOT_OURS
+        if now >= claims.expires_at:
+            return DEAD
+        key = (claims.session_id, claims.generation)
+        return await self._refreshes.run(key, lambda: self._exchange(claims, visitor, now))
+
+    async def peek(self, token: bytes | None, *, now: float) -> Identity | None:
+        """Who a refresh token speaks for, without exchanging it: for a WebSocket's handshake, whose
+        answer can carry no cookie on some servers (SECURITY S-23). Raises `StoreUnavailable`."""
+        claims = self._tokens.read(REFRESH, token, now=now)
+        session = await self.get(claims.session_id) if claims else None
+        if claims is None or session is None:
+            return None
+        verdict = judge(session, claims.generation, now=now, grace=self._settings.refresh_grace)
+        user = await self.owner(session) if verdict in (Verdict.ROTATE, Verdict.JOIN) else None
+        return identity_of(self._access_claims(session, user, now=now)) if user else None
+
+    def presented(self, access: bytes | None, refresh: bytes | None, *, now: float) -> list[str]:
+        """The ids of the sessions that these tokens speak for, expired or not, the surest first."""
+        read = [
+            self._tokens.read(REFRESH, refresh, now=now, expired_too=True),
+            self._tokens.read(ACCESS, access, now=now, expired_too=True),
+        ]
+        return list(dict.fromkeys(claims.session_id for claims in read if claims))
+
+    async def get(self, session_id: str) -> Session | None:
+        return await self._store.get(SESSIONS, session_id)
+
+    async def owner(self, session: Session) -> User | None:
+        """The session's user, or None when the user has ended it or may not have one."""
+        user = await self._accounts.by_id(session.user_id)
+        return user if self._entitled(user, session) else None
+
+    async def listing(self, user: User, *, now: float) -> list[Session]:
+        """The user's living sessions, the newest first."""
+        rows = await self._store.find(
+            SESSIONS,
+            {"user_id": user.id, "closed_at": None},
+            order="created_at",
+            descending=True,
+            limit=MAX_SESSIONS,
+        )
+        return [
+            session
+            for session in rows
+            if not is_over(session, now=now)
+            and outlives(session, epoch=user.epoch, spared=user.spared)
+        ]
+
+    async def close(self, session_id: str, *, reason: str, now: float) -> Session | None:
+        """Close one session everywhere. Of many callers one gets it; the others get None."""
+        closed = await self._store.swap(
+            SESSIONS,
+            session_id,
+            expect={"closed_at": None},
+            change={"closed_at": now, "close_reason": reason, "purge_at": now + self._afterlife},
+        )
+        self.revocations.note_session(session_id, now=now)
+        return closed
+
+    async def close_all(self, user_id: str, *, now: float, spare: str = "") -> User | None:
+        """Close every session of a user, but for `spare`, in one write. None: the user is gone."""
+        user = await self._accounts.end_sessions(user_id, now=now, spare=spare)
+        if user is not None:
+            self.revocations.note_user(user, now=now)
+        return user
+
+    async def renew(
+        self, session_id: str, user: User, *, visitor: Visitor, now: float
+    ) -> TokenPair | None:
+        """New tokens for a living session whose holder has just proved who it is. None: it is
+        over."""
+        session = await self.get(session_id)
+        if session is None or is_over(session, now=now) or not self._entitled(user, session):
+            return None
+        rotated = await self._rotate(session, user, visitor, now)
+        current = rotated or await self.get(session_id)
+        return self.pair(current, user, now=now) if current else None
+
+    async def reissue(self, identity: Identity, user: User, *, now: float) -> str | None:
+        """An access token with the user's new claims, of the same generation. None: it is over."""
+        session = await self.get(identity.session_id)
+        if session is None or is_over(session, now=now) or not self._entitled(user, session):
+            return None
+        return self._tokens.mint(ACCESS, self._access_claims(session, user, now=now))
+
+    async def confirm(self, identity: Identity) -> None:
+        """The tokens of this generation arrived: their predecessor need not be honoured any
+        longer."""
+        await self._store.swap(
+            SESSIONS,
+            identity.session_id,
+            expect={"generation": identity.generation},
+            change={"confirmed": identity.generation},
+        )
+
+    def pair(self, session: Session, user: User, *, now: float) -> TokenPair:
+        access = self._access_claims(session, user, now=now)
+        refresh = Claims(
+            subject=user.id,
+            session_id=session.id,
+            generation=session.generation,
+            epoch=session.epoch,
+            issued_at=int(now),
+            expires_at=int(session.ends_at),
+        )
+        return TokenPair(
+            access=self._tokens.mint(ACCESS, access),
+            refresh=self._tokens.mint(REFRESH, refresh),
+            generation=session.generation,
+            access_expires_at=access.expires_at,
+            refresh_expires_at=refresh.expires_at,
+        )
+
+    async def _exchange(self, claims: Claims, visitor: Visitor, now: float) -> Refreshed:
+        user: User | None = None
+        while True:
+            session = await self.get(claims.session_id)
+            verdict = judge(session, claims.generation, now=now, grace=self._settings.refresh_grace)
+            if session is None or verdict is Verdict.DEAD:
+                return DEAD
+            if verdict is Verdict.REUSED:
+                return await self._reused(session, visitor, now)
+            if verdict is Verdict.ROLLED_BACK:
+                return await self._rolled_back(session, visitor, now)
+            # Read once, also when the exchange is lost and judged again: it is as current as this
+            # call.
+            user = user or await self._accounts.by_id(session.user_id)
+            if user is None or not self._entitled(user, session):
+                return DEAD
+            if verdict is Verdict.ROTATE:
+                rotated = await self._rotate(session, user, visitor, now)
+                if rotated is None:
+                    continue  # another worker was first: look again, and be its twin
+                session = rotated
+                await self._tell(SessionRefreshed, session, visitor, now)
+            pair = self.pair(session, user, now=now)
+            return Refreshed(verdict=verdict, pair=pair, user=user, session=session)
+
+    def _entitled(self, user: User | None, session: Session) -> bool:
+        """Nothing that happened to the account since has ended this session (SECURITY S-15)."""
+        if user is None or not outlives(session, epoch=user.epoch, spared=user.spared):
+            return False
+        return user.is_verified or not self._settings.require_verified_email
+
+    async def _rotate(
+        self, session: Session, user: User, visitor: Visitor, now: float
+    ) -> Session | None:
+        idle_expires_at = min(now + self._idle(session.remember), session.expires_at)
+        return await self._store.swap(
+            SESSIONS,
+            session.id,
+            expect={"generation": session.generation, "closed_at": None},
+            change={
+                "generation": session.generation + 1,
+                "confirmed": max(session.confirmed, session.generation),
+                "rotated_at": now,
+                "last_seen_at": now,
+                "idle_expires_at": idle_expires_at,
+                "purge_at": idle_expires_at + self._afterlife,
+                "epoch": user.epoch,
+                "user_agent": visitor.user_agent or session.user_agent,
+                "ip": visitor.ip or session.ip,
+            },
+        )
+
+    async def _reused(self, session: Session, visitor: Visitor, now: float) -> Refreshed:
+        # The visitor is told with the event: it may be the thief, or the owner behind the thief.
+        if await self.close(session.id, reason="reused", now=now):
+            await self._tell(SessionReused, session, visitor, now)
+        return Refreshed(verdict=Verdict.REUSED, session=session)
+
+    async def _rolled_back(self, session: Session, visitor: Visitor, now: float) -> Refreshed:
+        await self._tell(SessionRolledBack, session, visitor, now)
+        return Refreshed(verdict=Verdict.ROLLED_BACK, session=session)
+
+    async def _tell(
+        self,
+        event: type[SessionRefreshed | SessionReused | SessionRolledBack],
+        session: Session,
+        visitor: Visitor,
+        now: float,
+    ) -> None:
+        await self._events.tell(
+            event(at=now, user_id=session.user_id, session_id=session.id, visitor=visitor)
+        )
+
+    def _access_claims(self, session: Session, user: User, *, now: float) -> Claims:
+        # Never beyond the session's absolute end (SECURITY S-16).
+        expires_at = min(now + self._settings.access_token_lifetime, session.ends_at)
+        return Claims(
+            subject=user.id,
+            session_id=session.id,
+            generation=session.generation,
+            epoch=user.epoch,
+            issued_at=int(now),
+            expires_at=int(expires_at),
+            profile=self._claims_of(user),
+        )
+
+    def _idle(self, remember: bool) -> float:
+        settings = self._settings
+        return settings.remember_me_lifetime if remember else settings.refresh_token_lifetime
+
+    @property
+    def _afterlife(self) -> float:
+        """How long after its end a session's row is still needed: its last access token may
+        live."""
+        return self._settings.access_token_lifetime + CLOCK_SKEW
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    epoch: int
+    spared: str
+    forget_at: float
+
+
+class Revocations:
+    """What this worker knows of ended sessions: enough to refuse their access tokens without a
+    query.
+
+    The rows that ended are read at most once per `revocation_poll`, on the way of a request that
+    finds the knowledge older than that. Reads overlap by the skew tolerated between workers'
+    clocks. What is older than an access token's life is forgotten: no token of it can be alive.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._poll = settings.revocation_poll
+        self._memory = settings.access_token_lifetime + 2 * CLOCK_SKEW
+        self._closed: dict[str, float] = {}
+        self._raised: dict[str, _Raised] = {}
+        self._read_at: float | None = None
+        self._tried_at: float | None = None
+        self._reads: Flights[None] = Flights()
+
+    def denies(self, identity: Identity) -> bool:
+        """Whether the identity's session is known to be over."""
+        if identity.session_id in self._closed:
+            return True
+        raised = self._raised.get(identity.id)
+        return (
+            raised is not None
+            and identity.epoch < raised.epoch
+            and identity.session_id != raised.spared
+        )
+
+    def is_fresh(self, now: float) -> bool:
+        # A clock that jumped back must not blind us for an hour: any distance counts (SECURITY
+        # Q-07).
+        return self._tried_at is not None and abs(now - self._tried_at) < self._poll
+
+    async def refresh(self, now: float) -> None:
+        """Read what is new. Raises `StoreUnavailable`; what was known stays known.
+
+        After a failed read the next one is tried a poll interval later, so that an outage costs
+        each worker one slow request per interval, and not every request.
+        """
+        await self._reads.run("read", lambda: self._read(now))
+
+    def note_session(self, session_id: str, *, now: float) -> None:
+        self._closed[session_id] = now + self._memory
+
+    def note_user(self, user: User, *, now: float) -> None:
+        known = self._raised.get(user.id)
+        if known is None or known.epoch < user.epoch:
+            self._raised[user.id] = _Raised(user.epoch, user.spared, now + self._memory)
+
+    async def _read(self, now: float) -> None:
+        if self.is_fresh(now):
+            return
+        since = now - self._memory
+        if self._read_at is not None:
+            since = max(since, min(self._read_at, now) - CLOCK_SKEW)
+        try:
+            async for session in _all_since(self._store, SESSIONS, "closed_at", since):
+                self.note_session(session.id, now=now)
+            async for user in _all_since(self._store, USERS, "epoch_at", since):
+                self.note_user(user, now=now)
+        except StoreUnavailable:
+            self._tried_at = now
+            raise
+        self._tried_at = self._read_at = now
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        self._closed = {key: until for key, until in self._closed.items() if until > now}
+        self._raised = {key: one for key, one in self._raised.items() if one.forget_at > now}
+
+
+async def _all_since(store: Store, table: Table[R], column: str, since: float) -> AsyncIterator[R]:
+    limit = 1000
+    while True:
+        rows = await store.find(table, {column: Range(ge=since)}, order=column, limit=limit)
+        for row in rows:
+            yield row
+        if len(rows) < limit:
+            return
+        # The last value is read again, as others may share it; were it the only one, a larger page
+        # helps.
+        last = getattr(rows[-1], column)
+        limit *= 2 if last == since else 1
+        since = last

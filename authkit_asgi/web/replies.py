@@ -1,0 +1,96 @@
+"""Answers, as plain ASGI: JSON of one shape, refusals, redirects. Each is an ASGI app of its
+own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from authkit_asgi.errors import AuthError
+from authkit_asgi.web.asgi import Receive, Scope, Send
+from authkit_asgi.web.routes import Reply
+
+# Nothing we say is for a cache, and none of it is anything but what it says it is.
+COMMON: tuple[tuple[str, str], ...] = (
+    ("Cache-Control", "private, no-store"),
+    ("Vary", "Cookie, Origin, Sec-Fetch-Site"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer. `cookies` are whole Set-Cookie values."""
+
+    status: int
+    body: bytes = b""
+    headers: Iterable[tuple[str, str]] = ()
+    cookies: Iterable[str] = field(default=(), repr=False)
+
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        named = [
+            *COMMON,
+            ("Content-Length", str(len(self.body))),
+            *self.headers,
+            *(("Set-Cookie", cookie) for cookie in self.cookies),
+        ]
+        return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in named]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an http request, or deny a WebSocket's handshake with the same answer."""
+        prefix = "websocket.http" if scope["type"] == "websocket" else "http"
+        body = b"" if scope.get("method") == "HEAD" else self.body
+        start = f"{prefix}.response.start"
+        await send({"type": start, "status": self.status, "headers": self.raw_headers()})
+        await send({"type": f"{prefix}.response.body", "body": body})
+
+
+def json_answer(
+    payload: Mapping[str, Any],
+    *,
+    status: int = 200,
+    headers: Iterable[tuple[str, str]] = (),
+    cookies: Iterable[str] = (),
+) -> Answer:
+    return Answer(
+        status=status,
+        body=json.dumps(payload, ensure_ascii=False).encode(),
+        headers=(("Content-Type", "application/json; charset=utf-8"), *headers),
+        cookies=cookies,
+    )
+
+
+def good(reply: Reply) -> Answer:
+    if reply.document is not None:
+        return json_answer(reply.document, status=reply.status)
+    payload: dict[str, Any] = {"success": True, "message": reply.message}
+    if reply.data is not None:
+        payload["data"] = reply.data
+    return json_answer(payload, status=reply.status, cookies=reply.cookies)
+
+
+def refusal(
+    error: AuthError, *, cookies: Iterable[str] = (), headers: Iterable[tuple[str, str]] = ()
+) -> Answer:
+    payload = {"success": False, "error": str(error), "code": error.code, **error.details}
+    return json_answer(
+        payload,
+        status=error.status,
+        headers=(*error.headers.items(), *headers),
+        cookies=cookies,
+    )
+
+
+def fault(reference: str) -> Answer:
+    """A fault of ours: what happened stands in the log under `reference`, never in the answer."""
+    message = "Something went wrong on our side. It has been noted."
+    payload = {"success": False, "error": message, "code": "internal", "reference": reference}
+    return json_answer(payload, status=500)
+
+
+def redirect(location: str, *, cookies: Iterable[str] = ()) -> Answer:
+    """See Other: the browser goes on with GET and never sends a form twice (RFC 9700 section
+    4.12)."""
+    return Answer(status=303, headers=(("Location", location),), cookies=cookies)
