@@ -1,0 +1,140 @@
+"""Cookies, read and written as bytes without any second guess (RFC 6265bis).
+
+What other parsers are kind to is how strangers smuggle a cookie in: quotes and percent signs are
+not decoded, no white space but SP and HTAB is trimmed, names are exact and nameless ones ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+
+from authkit_asgi.sessions import TokenPair
+from authkit_asgi.settings import DAY, Settings
+from authkit_asgi.web.asgi import Headers
+
+MAX_HEADER_BYTES = 16 * 1024
+MAX_PAIRS = 100
+MAX_COOKIE_BYTES = 4096  # RFC 6265bis section 5.6: browsers drop a larger one without a word
+MAX_AGE = int(400 * DAY)  # RFC 6265bis section 5.5
+
+NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")  # RFC 6265bis: cookie-octet
+PATH = re.compile(r"/[\x21-\x3a\x3c-\x7e]*")
+
+logger = logging.getLogger("authkit_asgi.cookies")
+
+
+def read_cookie(headers: Headers, name: bytes) -> bytes | None:
+    return read_cookies(headers, (name,))[0]
+
+
+def read_cookies(headers: Headers, names: tuple[bytes, ...]) -> tuple[bytes | None, ...]:
+    """The values of these cookies, None for one that was not sent.
+
+    All of them are None when one came twice with different values: somebody on a sister domain may
+    have planted the other, and neither the first nor the last is more to be believed. So they are
+    when the header is larger than any honest one.
+    """
+    nothing: tuple[None, ...] = (None,) * len(names)
+    header = _joined(headers)
+    if len(header) > MAX_HEADER_BYTES or header.count(b";") >= MAX_PAIRS:
+        return nothing
+    found: dict[bytes, bytes] = {}
+    for name, value, _ in _pairs(header):
+        if name in names and found.setdefault(name, value) != value:
+            logger.warning("Cookie %s came twice with different values", name.decode("latin-1"))
+            return nothing
+    return tuple(map(found.get, names))
+
+
+def rewrite_cookie_header(
+    headers: Headers, new: Mapping[bytes, bytes]
+) -> list[tuple[bytes, bytes]]:
+    """The request's headers with these cookies instead of the ones of their names.
+
+    An empty value takes the cookie away. All other cookies stay byte for byte as they were.
+    """
+    headers = list(headers)
+    kept = [pair for name, _, pair in _pairs(_joined(headers)) if name not in new]
+    added = [name + b"=" + value for name, value in new.items() if value]
+    rewritten = [(name, value) for name, value in headers if name != b"cookie"]
+    if kept or added:
+        rewritten.append((b"cookie", b"; ".join(kept + added)))
+    return rewritten
+
+
+class CookieJar:
+    """Writes the Set-Cookie headers of both auth cookies, and of the pages' small ones."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._prefix = settings.prefix
+        self.access_name = self.prefixed(settings.access_cookie)
+        self.refresh_name = self.prefixed(settings.refresh_cookie)
+        self._domain = f"; Domain={settings.cookie_domain}" if settings.cookie_domain else ""
+        secure = "; Secure" if settings.https else ""
+        self._flags = f"; HttpOnly; SameSite={settings.cookie_samesite.capitalize()}{secure}"
+
+    def prefixed(self, name: str) -> str:
+        """The name under which a browser lets no sister domain and no plain http write."""
+        return self._prefix + name
+
+    def set_access(self, token: str, max_age: float) -> str:
+        return self._auth_cookie(self.access_name, token, max_age)
+
+    def set_refresh(self, token: str, max_age: float) -> str:
+        return self._auth_cookie(self.refresh_name, token, max_age)
+
+    def set_pair(self, pair: TokenPair, *, now: float) -> list[str]:
+        """Both cookies, each for as long as its token."""
+        return [
+            self.set_access(pair.access, pair.access_expires_at - now),
+            self.set_refresh(pair.refresh, pair.refresh_expires_at - now),
+        ]
+
+    def clear(self) -> list[str]:
+        """Both cookies, over. A browser drops one only if name, path, domain and flags agree."""
+        return [self._auth_cookie(name, "", 0) for name in (self.access_name, self.refresh_name)]
+
+    def plain_cookie(self, name: str, value: str, *, max_age: float, path: str = "/") -> str:
+        """Any other cookie, for this host only; without a value and with `max_age=0` it goes."""
+        if not NAME.fullmatch(name) or not PATH.fullmatch(path):
+            raise ValueError(f"{name!r} at {path!r} is not a cookie's name and path")
+        if name.startswith("__Host-") and path != "/":
+            raise ValueError(f"{name}: browsers drop it unless its path is /")
+        return f"{_pair(name, value)}{_age(max_age)}; Path={path}{self._flags}"
+
+    def _auth_cookie(self, name: str, token: str, max_age: float) -> str:
+        return f"{_pair(name, token)}{_age(max_age)}; Path=/{self._domain}{self._flags}"
+
+
+def _joined(headers: Headers) -> bytes:
+    # HTTP/2 splits the header as it likes, and the servers leave it split.
+    return b"; ".join([value for name, value in headers if name == b"cookie"])
+
+
+def _pairs(header: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Name, value and the whole of each pair. One without a name is `=x` or `x`, and named b""."""
+    for part in header.split(b";"):
+        pair = part.strip(b" \t")
+        name, equals, value = pair.partition(b"=")
+        if pair:
+            yield (name.rstrip(b" \t") if equals else b""), value.lstrip(b" \t"), pair
+
+
+def _pair(name: str, value: str) -> str:
+    # The value is a secret: no message shows it.
+    if not VALUE.fullmatch(value):
+        raise ValueError(f"The value of the cookie {name} holds characters that no cookie may hold")
+    if len(name) + len(value) > MAX_COOKIE_BYTES:
+        raise ValueError(
+            f"The cookie {name} is over {MAX_COOKIE_BYTES} bytes, which browsers drop silently: "
+            "put less into its token"
+        )
+    return f"{name}={value}"
+
+
+def _age(seconds: float) -> str:
+    # Whole seconds, rounded down: the cookie must not outlive what it stands for.
+    return f"; Max-Age={max(0, int(min(seconds, MAX_AGE)))}"
