@@ -46,7 +46,7 @@ class Refresh:
     """Run `Flow.refresh`, one at a time, and give back its outcome."""
 
     request: Request
-    seen: int
+    seen: Outcome | None
 
 
 Step: TypeAlias = Send | Read | Refresh
@@ -91,15 +91,14 @@ class Flow:
     def __init__(self, api: str, cookies: AuthCookies) -> None:
         self._api = checked(api)
         self.cookies = cookies
-        self._refreshes = 0
-        self._outcome: Outcome | None = None
+        self._latest: Outcome | None = None
 
     def visit(self, request: Request) -> Steps[Response]:
         """A request of the caller; to another origin it goes untouched, and without our cookies."""
         token_url = type(request.url)(f"{self._api}/token")
         if origin(request.url) != origin(token_url):
             return (yield Send(request))
-        seen = self._refreshes
+        seen = self._latest
         if request.url.path == token_url.path:
             outcome: Outcome = yield Refresh(request, seen)
             return again(outcome.response)
@@ -112,23 +111,22 @@ class Flow:
             return (yield from self._ask(request, self.cookies.held()))
         return again(outcome.response) if outcome.verdict is Verdict.LATER else response
 
-    def refresh(self, request: Request, seen: int) -> Steps[Outcome]:
+    def refresh(self, request: Request, seen: Outcome | None) -> Steps[Outcome]:
         """One refresh for everybody who asked before it ended; the shell runs one at a time.
 
-        `seen`: how many refreshes had ended when the caller's request set out. A later one was for
-        that caller too, whatever came out of it: nobody hammers a server that just said 503.
+        `seen`: the latest outcome when the caller's request set out. A later one is for that caller
+        too, whatever it says: nobody hammers a server that just said 503.
         """
-        if self._outcome is not None and seen != self._refreshes:
-            return self._outcome
+        if self._latest is not None and self._latest is not seen:
+            return self._latest
         sent = self.cookies.held()
         response = yield from self._ask(request, sent)
         response = whole(response, (yield Read(response)))
         verdict = judge(response.status_code, code_of(response))
         if verdict is Verdict.DEAD:
             self.cookies.forget(sent=sent)
-        self._outcome = Outcome(verdict, response)
-        self._refreshes += 1
-        return self._outcome
+        self._latest = Outcome(verdict, response)
+        return self._latest
 
     def _ask(self, request: Request, sent: Mapping[str, str]) -> Steps[Response]:
         """Send a copy that carries the cookies of `sent`; keep those that come back to ourselves.

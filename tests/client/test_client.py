@@ -98,7 +98,7 @@ class Guarded:
             await self.all_refused.wait()
         if self.token_answers:
             return self.token_answers.pop(0)
-        if not self.open or request.cookies.get("refreshToken") != f"r{self.generation}":
+        if not self.open or request.cookies.get("refreshToken") != f"refresh.{self.generation}":
             return without_tokens(refusal(401, "not_signed_in"))
         self.expired = False
         self.generation += 1
@@ -130,10 +130,10 @@ class Guarded:
         return self.guard(request) or Response(request.method.encode() + b" " + body)
 
     def guard(self, request: Request) -> Response | None:
-        presented = request.cookies.get("token")
+        presented = request.cookies.get("token", request.headers.get("authorization"))
         if not self.open or presented is None:
             return refusal(401, "not_signed_in")
-        if not self.expired and presented == f"a{self.generation}":
+        if not self.expired and presented == f"access.{self.generation}":
             return None
         self.refused += 1
         if self.refused == self.wait_for:
@@ -142,8 +142,10 @@ class Guarded:
         return refusal(401, "token_expired", headers=challenge)
 
     def with_tokens(self, response: Response) -> Response:
-        response.set_cookie("token", f"a{self.generation}", max_age=3600, httponly=True)
-        response.set_cookie("refreshToken", f"r{self.generation}", max_age=604800, httponly=True)
+        response.set_cookie("token", f"access.{self.generation}", max_age=3600, httponly=True)
+        response.set_cookie(
+            "refreshToken", f"refresh.{self.generation}", max_age=604800, httponly=True
+        )
         return response
 
     def expire(self, *, then_wait_for: int = 0) -> None:
@@ -305,6 +307,7 @@ async def test_thirty_tasks_share_one_503(aworld: AsyncWorld, guarded: Guarded) 
             group.start_soon(get)
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.json()["code"] for answer in answers} == {"unavailable"}
+    assert len({id(answer) for answer in answers}) == MANY  # each its own, to read and to close
     assert guarded.refreshes == 1
     assert (await aworld.client.get("/x")).status_code == 200
 
@@ -346,8 +349,8 @@ def test_a_request_is_repeated_once_after_a_refresh(
     guarded.expire()
     assert world.client.request(method, "/x").status_code == 200
     assert [seen.cookie for seen in guarded.asked("/x")] == [
-        "token=a0; refreshToken=r0",
-        "token=a1; refreshToken=r1",
+        "token=access.0; refreshToken=refresh.0",
+        "token=access.1; refreshToken=refresh.1",
     ]
     assert {seen.agent for seen in guarded.seen} == {world.client.headers["user-agent"]}
 
@@ -406,6 +409,17 @@ def test_a_refusal_that_a_refresh_would_not_change_is_passed_through(
     guarded.open = False
     response = world.client.get("/x")
     assert (response.status_code, response.json()["code"]) == (401, "not_signed_in")
+    assert guarded.refreshes == 0
+
+
+def test_without_cookies_there_is_nothing_to_refresh_with(
+    world: World, guarded: Guarded, lib: Any
+) -> None:
+    transport = Refreshing(lib.HTTPTransport(), world.api)
+    with lib.Client(transport=transport, trust_env=False) as client:
+        bearer = {"authorization": "Bearer old"}
+        refused = client.get(f"{guarded.origin}/x", headers=bearer)
+    assert refused.json()["code"] == "token_expired"
     assert guarded.refreshes == 0
 
 
@@ -475,7 +489,7 @@ def test_a_neighbour_on_the_same_host_cannot_plant_a_token(
     world.client.get(f"{neighbour.origin}/visitors")
     assert world.client.cookies["token"] == "theirs"
     assert world.client.get("/x").status_code == 200
-    assert guarded.asked("/x")[0].cookie == "theme=dark; token=a0; refreshToken=r0"
+    assert guarded.asked("/x")[0].cookie == "theme=dark; token=access.0; refreshToken=refresh.0"
 
 
 def test_the_secrets_stay_in_the_transport(world: World, guarded: Guarded) -> None:
@@ -489,7 +503,7 @@ def test_the_secrets_stay_in_the_transport(world: World, guarded: Guarded) -> No
     assert "set-cookie" not in login.headers
     assert "cookie" not in response.request.headers
     assert dict(world.client.cookies) == {}
-    assert "a1" not in repr(world.transport) + repr(vars(world.transport))
+    assert "access." not in repr(world.transport) + repr(vars(world.transport))
 
 
 def test_a_saved_sign_in_goes_on_in_the_next_run(world: World, guarded: Guarded, lib: Any) -> None:
@@ -499,7 +513,7 @@ def test_a_saved_sign_in_goes_on_in_the_next_run(world: World, guarded: Guarded,
         assert AuthKitClient(client, world.api).session() == {
             "sessionExpiresAt": "2030-01-01T00:00:00Z"
         }
-    assert transport.cookies == {"token": "a1", "refreshToken": "r1"}
+    assert transport.cookies == {"token": "access.1", "refreshToken": "refresh.1"}
 
 
 def test_the_calls_sign_in_refresh_and_sign_out(world: World) -> None:
