@@ -35,8 +35,8 @@ class AuthCookies:
         A server on another port of the same host may have put a `token` of its own into the
         client's jar: sent along, it could sign us in as somebody else.
         """
-        others = (pair for pair in header.split("; ") if pair)
-        kept = [pair for pair in others if not self.knows(pair.partition("=")[0].strip())]
+        pairs = (pair.strip() for pair in header.split(";"))
+        kept = [pair for pair in pairs if pair and not self.knows(pair.partition("=")[0].strip())]
         return "; ".join(kept + [f"{name}={value}" for name, value in held.items()])
 
     def learn(self, headers: Iterable[str], *, sent: Mapping[str, str]) -> None:

@@ -43,7 +43,7 @@ def test_a_foreign_token_in_the_jar_is_never_sent_beside_ours() -> None:
     """F-04, the other way round: a neighbour on another port cannot sign us in as somebody else."""
     cookies = AuthCookies(NAMES, {})
     assert cookies.onto("theme=dark; token=evil", {"token": "a"}) == "theme=dark; token=a"
-    assert cookies.onto("token=evil; __Host-token=evil", {}) == ""
+    assert cookies.onto("token=evil;__Host-token=evil", {}) == ""
 
 
 def test_a_late_deletion_does_not_sign_out_who_signed_in_again() -> None:
