@@ -1,0 +1,543 @@
+"""Rows in one SQLite file: the default. Nothing to install, and many processes may share it.
+
+One thread writes and one reads, each with its own connection. What waits while the writer is busy
+shares the next transaction, so sixteen writers pay for one fsync; a verb is answered once that is
+committed. In WAL mode the reader never waits for a writer, here or in another process.
+"""
+
+# Names cannot be bound as values: those in SQL here passed `_identifier`. Values are bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from re import fullmatch
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from authkit_asgi.errors import StoreUnavailable
+from authkit_asgi.store import R, Range, Table, Taken, Value, Where
+from authkit_asgi.threads import result_of
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+PATIENCE = 2.0  # seconds that a verb waits for its turn and for other processes' locks
+LOCK_WAIT = 0.2  # seconds of that in one go: what joins the queue meanwhile has its own end
+GROUP = 128  # verbs that share one transaction, at most
+PAUSE = 0.005  # seconds between two tries: some locks are refused at once
+LINGER = 60.0  # seconds that a counter outlives its end: clocks of workers differ
+
+WRITER = {
+    "full": ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"),
+    "normal": ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL"),
+}
+READER = ("PRAGMA query_only = ON",)
+
+COUNTERS = """
+CREATE TABLE IF NOT EXISTS authkit_counters
+    (name TEXT PRIMARY KEY, value INTEGER, expires_at REAL) WITHOUT ROWID
+"""
+COUNTERS_BY_END = """
+CREATE INDEX IF NOT EXISTS [authkit_counters(expires_at)] ON authkit_counters (expires_at)
+"""
+READ_COUNTER = "SELECT value FROM authkit_counters WHERE name = ? AND expires_at > ?"
+# Each new count lets go of two that are over, so the table never outgrows what lives.
+SWEEP_COUNTERS = """
+DELETE FROM authkit_counters WHERE name IN
+    (SELECT name FROM authkit_counters WHERE expires_at <= ? ORDER BY expires_at LIMIT 2)
+"""
+RAISE_COUNTER = """
+INSERT INTO authkit_counters VALUES (:name, :amount, :expires_at) ON CONFLICT (name) DO UPDATE SET
+    value = :amount + CASE WHEN expires_at <= :now THEN 0 ELSE value END,
+    expires_at = CASE WHEN expires_at <= :now THEN :expires_at ELSE expires_at END
+RETURNING value
+"""
+
+
+class SqliteStore:
+    """The store on one file, which is made readable by its owner alone.
+
+    `durability`: "full" waits for the disk in every transaction. With "normal" a verb that returned
+    survives the death of the process, and not that of the machine: a power cut can undo the last
+    moments. A session that was rotated in them asks for a new sign-in; nothing is ever corrupt.
+
+    The directory must be on a local disk (WAL needs shared memory), and must exist.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, durability: Literal["full", "normal"] = "full"
+    ) -> None:
+        if sqlite3.sqlite_version_info < (3, 35):
+            raise RuntimeError(f"SqliteStore needs SQLite 3.35; this is {sqlite3.sqlite_version}")
+        self._path = Path(path).absolute()
+        self._durability = durability
+        self._shapes: dict[str, _Shape[Any]] = {}
+        self._writer: _Clerk | None = None
+        self._reader: _Clerk | None = None
+
+    @classmethod
+    def from_url(cls, url: str) -> SqliteStore:
+        """`sqlite:///relative.db`, or `sqlite:////absolute.db`."""
+        _, found, path = url.partition(":///")
+        if not found or not path or "?" in path or ":memory:" in path:
+            raise ValueError(
+                "The database URL of a SQLite file is sqlite:///relative.db or sqlite:////absolute.db,"
+                " without options. For rows in memory use `memory:`"
+            )
+        return cls(path)
+
+    async def open(self, tables: Iterable[Table[Any]]) -> None:
+        shapes = {table.name: _Shape(table) for table in tables}
+        self._shapes.update(shapes)
+        _make_file(self._path)
+        if self._writer is None or self._reader is None:
+            self._writer = _Clerk(_Link(self._path, WRITER[self._durability]), "BEGIN IMMEDIATE")
+            self._reader = _Clerk(_Link(self._path, READER), "BEGIN")
+        await self._write(lambda connection: _make_tables(connection, shapes.values()))
+
+    async def close(self) -> None:
+        clerks, self._reader, self._writer = (self._reader, self._writer), None, None
+        for clerk in clerks:
+            if clerk is not None:
+                await result_of(clerk.close())
+
+    async def get(self, table: Table[R], key: str) -> R | None:
+        shape = self._shape(table)
+        return await self._read(
+            lambda connection: shape.first(connection.execute(shape.select_one, (key,)))
+        )
+
+    async def find(
+        self,
+        table: Table[R],
+        where: Where,
+        *,
+        order: str | None = None,
+        descending: bool = False,
+        limit: int = 100,
+        after: Value = None,
+    ) -> list[R]:
+        shape = self._shape(table)
+        column = shape.quote(order or table.key)
+        condition, values = shape.condition(where)
+        if after is not None:
+            condition += f" AND {column} {'<' if descending else '>'} ?"
+            values.append(_stored(after))
+        way = "DESC" if descending else "ASC"
+        sql = f"{shape.select} WHERE {condition} ORDER BY {column} {way}, {shape.key} {way} LIMIT ?"
+        values.append(limit)
+        return await self._read(lambda connection: shape.all(connection.execute(sql, values)))
+
+    async def insert(self, table: Table[R], record: R) -> None:
+        shape = self._shape(table)
+        values = shape.values(record)
+        marks = ", ".join("?" * len(values))
+        sql = f"INSERT INTO {shape.name} ({shape.columns}) VALUES ({marks})"
+        key = getattr(record, table.key)
+
+        def work(connection: sqlite3.Connection) -> None:
+            try:
+                connection.execute(sql, values)
+            except sqlite3.IntegrityError as error:
+                if shape.first(connection.execute(shape.select_one, (key,))) != record:
+                    raise _taken(error) from None
+
+        await self._write(work)
+
+    async def swap(
+        self, table: Table[R], key: str, *, expect: Mapping[str, Value], change: Mapping[str, Value]
+    ) -> R | None:
+        shape = self._shape(table)
+        condition, expected = shape.condition(expect)
+        # With nothing to change the key becomes itself: a swap may also just ask.
+        changes = ", ".join(f"{shape.quote(name)} = ?" for name in change)
+        sql = (
+            f"UPDATE {shape.name} SET {changes or f'{shape.key} = {shape.key}'}"
+            f" WHERE {shape.key} = ? AND {condition} RETURNING {shape.columns}"
+        )
+        values = [*map(_stored, change.values()), key, *expected]
+
+        def work(connection: sqlite3.Connection) -> R | None:
+            try:
+                return shape.first(connection.execute(sql, values))
+            except sqlite3.IntegrityError as error:
+                raise _taken(error) from None
+
+        return await self._write(work)
+
+    async def take(self, table: Table[R], key: str) -> R | None:
+        shape = self._shape(table)
+        sql = f"DELETE FROM {shape.name} WHERE {shape.key} = ? RETURNING {shape.columns}"
+        return await self._write(lambda connection: shape.first(connection.execute(sql, (key,))))
+
+    async def delete(self, table: Table[R], where: Where, *, limit: int = 1000) -> int:
+        shape = self._shape(table)
+        condition, values = shape.condition(where)
+        sql = (
+            f"DELETE FROM {shape.name} WHERE {shape.key} IN"
+            f" (SELECT {shape.key} FROM {shape.name} WHERE {condition} LIMIT ?)"
+        )
+        values.append(limit)
+        return await self._write(lambda connection: connection.execute(sql, values).rowcount)
+
+    async def count(self, table: Table[R], where: Where) -> int:
+        shape = self._shape(table)
+        condition, values = shape.condition(where)
+        sql = f"SELECT count(*) FROM {shape.name} WHERE {condition}"
+        return await self._read(lambda connection: _number(connection.execute(sql, values)))
+
+    async def add(self, counter: str, amount: int = 1, *, expires_at: float, now: float) -> int:
+        if not amount:
+            asked = (counter, now)
+            return await self._read(
+                lambda connection: _number(connection.execute(READ_COUNTER, asked))
+            )
+        values = {"name": counter, "amount": amount, "expires_at": expires_at, "now": now}
+
+        def work(connection: sqlite3.Connection) -> int:
+            connection.execute(SWEEP_COUNTERS, (now - LINGER,))
+            return _number(connection.execute(RAISE_COUNTER, values))
+
+        return await self._write(work)
+
+    def _shape(self, table: Table[R]) -> _Shape[R]:
+        if table.name not in self._shapes:
+            raise LookupError(f"open() was never told of the table {table.name}")
+        return self._shapes[table.name]
+
+    async def _read(self, work: Work[T]) -> T:
+        if self._reader is None:
+            raise StoreUnavailable
+        return await result_of(self._reader.ask(work))
+
+    async def _write(self, work: Work[T]) -> T:
+        if self._writer is None:
+            raise StoreUnavailable
+        return await result_of(self._writer.ask(work))
+
+
+class _Shape(Generic[R]):
+    """How the records of one table become rows, and rows records again.
+
+    Names are quoted by brackets: SQLite takes an unknown one in double quotes for a string.
+    """
+
+    def __init__(self, table: Table[R]) -> None:
+        record: Any = table.record
+        hints = get_type_hints(record)
+        self.table = table
+        self.name = f"[{_identifier(table.name)}]"
+        self.kinds = {_identifier(one.name): _kind(hints[one.name]) for one in fields(record)}
+        self.key = self.quote(table.key)
+        self.defaults = {one.name: _default(one, hints[one.name]) for one in fields(record)}
+        self.columns = ", ".join(f"[{name}]" for name in self.kinds)
+        self.select = f"SELECT {self.columns} FROM {self.name}"
+        self.select_one = f"{self.select} WHERE {self.key} = ?"
+        self._record = record
+        self._revive = [
+            (name, _REVIVE[kind]) for name, kind in self.kinds.items() if kind in _REVIVE
+        ]
+
+    def quote(self, column: str) -> str:
+        if column not in self.kinds:
+            raise LookupError(f"The table {self.table.name} has no column {column}")
+        return f"[{column}]"
+
+    def values(self, record: R) -> list[Any]:
+        return [_stored(getattr(record, name)) for name in self.kinds]
+
+    def condition(self, where: Where) -> tuple[str, list[Any]]:
+        """The words after WHERE, and the values they need."""
+        terms, values = ["1"], []
+        for name, wanted in where.items():
+            column = self.quote(name)
+            if not isinstance(wanted, Range):
+                terms.append(f"{column} IS ?")  # equal, and None is None
+                values.append(_stored(wanted))
+                continue
+            terms.append(f"{column} IS NOT NULL")
+            for sign, bound in ((">=", wanted.ge), ("<", wanted.lt)):
+                if bound is not None:
+                    terms.append(f"{column} {sign} ?")
+                    values.append(bound)
+        return " AND ".join(terms), values
+
+    def all(self, cursor: sqlite3.Cursor) -> list[R]:
+        return [self._from_row(row) for row in cursor.fetchall()]
+
+    def first(self, cursor: sqlite3.Cursor) -> R | None:
+        rows = self.all(cursor)  # all of them: RETURNING ends its statement only then
+        return rows[0] if rows else None
+
+    def _from_row(self, row: tuple[Any, ...]) -> R:
+        values = dict(zip(self.kinds, row, strict=True))
+        for name, revive in self._revive:
+            if values[name] is not None:
+                values[name] = revive(values[name])
+        record: R = self._record(**values)
+        return record
+
+
+_AFFINITY = {str: "TEXT", int: "INTEGER", float: "REAL", bool: "INTEGER", tuple: "TEXT"}
+_EMPTY: dict[type, Any] = {str: "", int: 0, float: 0.0, bool: 0, tuple: "[]"}
+_REVIVE: dict[type, Callable[[Any], Any]] = {
+    float: float,
+    bool: bool,
+    tuple: lambda text: tuple(json.loads(text)),
+}
+
+
+def _kind(annotation: Any) -> type:
+    """The type of a column; whether it may be None is not part of that."""
+    arms = [arm for arm in get_args(annotation) if arm is not type(None)]
+    alone = arms[0] if len(arms) == 1 else annotation
+    kind: type = get_origin(alone) or alone
+    if kind not in _AFFINITY:
+        raise TypeError(f"A store cannot hold {annotation}")
+    return kind
+
+
+def _default(column: Field[Any], annotation: Any) -> Any:
+    """What the rows of an older version hold in a column that is new."""
+    if column.default is not MISSING:
+        return _stored(column.default)
+    return None if type(None) in get_args(annotation) else _EMPTY[_kind(annotation)]
+
+
+def _identifier(name: str) -> str:
+    if not fullmatch("[a-z][a-z0-9_]*", name):
+        raise ValueError(f"Not a plain identifier: {name!r}")
+    return name
+
+
+def _stored(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, tuple) else value
+
+
+def _number(cursor: sqlite3.Cursor) -> int:
+    rows = cursor.fetchall()
+    return int(rows[0][0]) if rows else 0
+
+
+def _taken(error: sqlite3.IntegrityError) -> Exception:
+    """`Taken`, out of the message: "UNIQUE constraint failed: users.email_key"."""
+    _, unique, place = str(error).partition("UNIQUE constraint failed: ")
+    return Taken(place.partition(".")[2]) if unique else error
+
+
+def _make_file(path: Path) -> None:
+    """The rows hold password hashes: nobody else on the machine may read them."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreUnavailable from error
+
+
+def _make_tables(connection: sqlite3.Connection, shapes: Iterable[_Shape[Any]]) -> None:
+    connection.execute(COUNTERS)
+    connection.execute(COUNTERS_BY_END)
+    for shape in shapes:
+        _make_columns(connection, shape)
+        for column in shape.table.unique:
+            _make_index(connection, "UNIQUE INDEX", shape, (column,))
+        for columns in shape.table.indexes:
+            _make_index(connection, "INDEX", shape, columns)
+
+
+def _make_columns(connection: sqlite3.Connection, shape: _Shape[Any]) -> None:
+    """Add what is missing. By the defaults an older process can insert beside a newer one."""
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {shape.name} ({shape.key} TEXT PRIMARY KEY) WITHOUT ROWID"
+    )
+    there = {row[1] for row in connection.execute(f"PRAGMA table_info({shape.name})")}
+    for name, kind in shape.kinds.items():
+        if name not in there:
+            default = connection.execute("SELECT quote(?)", (shape.defaults[name],)).fetchone()[0]
+            column = f"[{name}] {_AFFINITY[kind]} DEFAULT {default}"
+            connection.execute(f"ALTER TABLE {shape.name} ADD COLUMN {column}")
+
+
+def _make_index(
+    connection: sqlite3.Connection, sort: str, shape: _Shape[Any], columns: Iterable[str]
+) -> None:
+    quoted = ", ".join(shape.quote(column) for column in columns)
+    name = f"{shape.table.name}({','.join(columns)})"
+    connection.execute(f"CREATE {sort} IF NOT EXISTS [{name}] ON {shape.name} ({quoted})")
+
+
+class _Link:
+    """One thread's connection, made anew after trouble and when the path leads to another file.
+
+    It never makes a file: one that vanished is an outage, and an empty one in its place would read
+    as "no such user". Nor is a file used that was moved away: nobody would see what is written.
+    """
+
+    def __init__(self, path: Path, pragmas: Iterable[str]) -> None:
+        self._path = path
+        self._pragmas = pragmas
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+
+    def connection(self) -> sqlite3.Connection:
+        found = self._path.stat()
+        file = found.st_dev, found.st_ino
+        if self._connection is None or self._file != file:
+            self.drop()
+            self._connection = self._connect()
+            self._file = file
+        return self._connection
+
+    def drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self._path.as_uri()}?mode=rw", uri=True, timeout=LOCK_WAIT, isolation_level=None
+        )
+        try:
+            for pragma in self._pragmas:
+                connection.execute(pragma)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    work: Work[Any]
+    future: Future[Any] = field(default_factory=Future)
+    deadline: float = field(default_factory=lambda: time.monotonic() + PATIENCE)
+
+    def attempt(self, connection: sqlite3.Connection) -> Callable[[], None]:
+        """Do the work; what is returned tells whoever asked, once the transaction is committed.
+
+        A verb is one statement, and a statement that fails undoes itself: the others in the
+        transaction go on.
+        """
+        try:
+            answer = self.work(connection)
+        except Exception as error:
+            if _is_outage(error):
+                raise
+            return partial(self.future.set_exception, error)
+        return partial(self.future.set_result, answer)
+
+    def give_up(self, trouble: Exception | None = None) -> None:
+        refusal = StoreUnavailable()
+        refusal.__cause__ = trouble
+        self.future.set_exception(refusal)
+
+
+class _Clerk:
+    """A thread that does what it is asked, in order: all that waits in one transaction."""
+
+    def __init__(self, link: _Link, begin: str) -> None:
+        self._link = link
+        self._begin = begin
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lock = threading.Lock()  # nothing may follow the None that ends the queue
+        self._ended: Future[None] | None = None
+        threading.Thread(target=self._run, name="authkit-sqlite", daemon=True).start()
+
+    def ask(self, work: Work[T]) -> Future[T]:
+        job = _Job(work)
+        with self._lock:
+            if self._ended is not None:
+                raise StoreUnavailable
+            self._queue.put(job)
+        return job.future
+
+    def close(self) -> Future[None]:
+        """Do what was asked so far, and end."""
+        with self._lock:
+            self._ended = Future()
+            self._queue.put(None)
+        return self._ended
+
+    def _run(self) -> None:
+        while jobs := self._waiting():
+            self._attend(jobs)
+        self._link.drop()
+        if self._ended is not None:
+            self._ended.set_result(None)
+
+    def _waiting(self) -> list[_Job]:
+        """At least one job, and whatever waits behind it; none at the end."""
+        jobs: list[_Job] = []
+        job = self._queue.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == GROUP:
+                return jobs
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                return jobs
+        if jobs:
+            self._queue.put(None)
+        return jobs
+
+    def _attend(self, jobs: list[_Job]) -> None:
+        trouble: Exception | None = None
+        while jobs := _in_time(jobs, trouble):
+            try:
+                return self._transact(jobs)
+            except Exception as error:
+                self._link.drop()  # which undoes the transaction
+                trouble = error
+            if _is_locked(trouble):
+                time.sleep(PAUSE)
+            elif len(jobs) == 1:
+                return jobs[0].give_up(trouble)
+            else:
+                # It may be the trouble of one verb: a disk too full for its row.
+                return self._each_alone(jobs)
+        return None
+
+    def _each_alone(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            self._attend([job])
+
+    def _transact(self, jobs: list[_Job]) -> None:
+        connection = self._link.connection()
+        connection.execute(self._begin)
+        replies = [job.attempt(connection) for job in jobs]
+        connection.execute("COMMIT")
+        for reply in replies:
+            reply()
+
+
+def _in_time(jobs: list[_Job], trouble: Exception | None) -> list[_Job]:
+    now = time.monotonic()
+    for job in jobs:
+        if now >= job.deadline:
+            job.give_up(trouble)
+    return [job for job in jobs if now < job.deadline]
+
+
+def _is_outage(error: Exception) -> bool:
+    """The database is in trouble; the other errors are the statement's, or ours."""
+    ours = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, ours)
+
+
+def _is_locked(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bits say which lock
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
