@@ -229,18 +229,20 @@ class AuthKit:
         return [page for plug in self._plugs for page in plug.pages]
 
     def _own_access(self) -> dict[str, Access]:
-        own = {self.settings.pages_path + "/assets/*": Access.PUBLIC}
+        own: dict[str, Access] = {self.settings.pages_path + "/assets/*": Access.PUBLIC}
         placed = (
             (self.settings.api_path, self._routes()),
             (self.settings.pages_path, self._pages()),
         )
         for prefix, things in placed:
             for thing in things:
-                path = prefix + thing.path
-                if "{" in path and thing.access is not Access.PROTECTED:
-                    raise ValueError(f"{path}: only protected routes may have parameters")
-                own[path] = thing.access
-        return {path: access for path, access in own.items() if "{" not in path}
+                fixed, parameter, _ = (prefix + thing.path).partition("{")
+                if parameter and thing.access is not Access.PROTECTED:
+                    raise ValueError(f"{thing.path}: only protected routes may have parameters")
+                pattern = fixed + "*" if parameter else fixed
+                if own.setdefault(pattern, thing.access) is not thing.access:
+                    raise ValueError(f"{pattern}: its routes differ in who may call them")
+        return own
 
 
 def _plugged(features: Iterable[Feature], services: Services) -> list[Plug]:
