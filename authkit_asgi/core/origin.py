@@ -37,8 +37,8 @@ def is_own_site(
     any other        not sent           not sent        own or trusted  yes
     any other        not sent           not sent        anything else   no
     any other        not sent           not sent        not sent        no browser of today: only
-                                                                        without cookie, or with a
-                                                                        body that no form can send
+                                                                        without cookie, or as no
+                                                                        form can send it
     """
     if method in SAFE_METHODS:
         return True
@@ -49,7 +49,7 @@ def is_own_site(
         return _is_one_of(origin, trusted | {own})
     if referer is not None:
         return _is_one_of(_origin_of(referer), trusted | {own})
-    return not has_cookie or not _a_form_can_send(content_type)
+    return not has_cookie or not _a_form_can_send(method, content_type)
 
 
 def _is_one_of(origin: str | None, origins: frozenset[str]) -> bool:
@@ -64,6 +64,8 @@ def _origin_of(referer: str) -> str | None:
         return None
 
 
-def _a_form_can_send(content_type: str | None) -> bool:
+def _a_form_can_send(method: str, content_type: str | None) -> bool:
+    if method.upper() != "POST":
+        return False
     media_type = (content_type or "").partition(";")[0].strip(" \t").lower()
     return "/" not in media_type or media_type in FORM_TYPES

@@ -152,6 +152,13 @@ def test_with_none_of_the_three_a_form_cannot_use_a_cookie(
     assert allowed(cookie=cookie, content_type=content_type) is may
 
 
+@pytest.mark.parametrize("method", ["DELETE", "PATCH", "PUT"])
+def test_no_form_can_send_other_methods(method: str) -> None:
+    """SECURITY X-03: a script without a body has no content type to show."""
+    assert allowed(method, cookie=True, content_type=None)
+    assert not allowed("post", cookie=True, content_type=None)
+
+
 def test_a_browser_is_asked_even_without_cookies() -> None:
     """SECURITY X-04: signing somebody in to a stranger's account needs no cookie."""
     assert not allowed(site="cross-site", cookie=False)
