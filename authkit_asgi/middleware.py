@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -94,14 +94,15 @@ class Visit:
     """What is known of a request: who asks, and what the answer has to carry.
 
     `pair`: new tokens were made. `cookies`: Set-Cookie values for them, or to clear dead ones.
-    `unconfirmed`: this worker sees the identity's token for the first time. `trouble`: why nobody
-    is signed in.
+    `unconfirmed`: this worker sees the identity's token for the first time. `bearer`: no cookie was
+    needed, so no other site can have sent it. `trouble`: why nobody is signed in.
     """
 
     identity: Identity | None = None
     pair: TokenPair | None = None
     cookies: Sequence[str] = ()
     unconfirmed: bool = False
+    bearer: bool = False
     trouble: AuthError | None = None
 
 
@@ -156,7 +157,7 @@ class AuthMiddleware:
         if access is Access.PROTECTED:
             if identity is None:
                 return await self._turn_away(visit, scope, receive, send)
-            if not self._is_own_site(scope):
+            if not visit.bearer and not self._is_own_site(scope):
                 await self._guard.events.tell(CrossSiteRefused(at=now, user_id=identity.id))
                 return await refusal(CrossSite(), cookies=visit.cookies)(scope, receive, send)
         elif access is Access.AUTH and identity is not None:
@@ -173,6 +174,27 @@ class AuthMiddleware:
 
     async def _visit(self, scope: Scope, now: float) -> Visit:
         """Who asks. Raises `StoreUnavailable` when only the store could tell."""
+        by_cookie = await self._by_cookies(scope, now)
+        if not self._settings.bearer or (sent := header(scope, b"authorization")) is None:
+            return by_cookie
+        return await self._by_bearer(sent, by_cookie, now)
+
+    async def _by_bearer(self, sent: bytes, by_cookie: Visit, now: float) -> Visit:
+        """An access token in the Authorization header (RFC 6750 section 2.1)."""
+        scheme, _, token = sent.partition(b" ")
+        if scheme.lower() != b"bearer":
+            return by_cookie
+        visit = await self._by_access_token(token.strip(), now)
+        if visit is None:
+            claims = self._guard.tokens.read(ACCESS, token.strip(), now=now, expired_too=True)
+            return Visit(trouble=TokenExpired() if claims else NotSignedIn())
+        # Two tokens of two sessions: nobody can say which was meant (SECURITY T-21).
+        both = (visit.identity, by_cookie.identity)
+        if both[0] and both[1] and both[0].session_id != both[1].session_id:
+            return NOBODY
+        return replace(visit, bearer=by_cookie.identity is None, cookies=by_cookie.cookies)
+
+    async def _by_cookies(self, scope: Scope, now: float) -> Visit:
         cookies = [value for name, value in scope["headers"] if name == b"cookie"]
         if not cookies:
             return NOBODY
@@ -328,7 +350,7 @@ class AuthMiddleware:
         if access is Access.PROTECTED and identity is None:
             return await _deny(visit.trouble or NotSignedIn(), scope, receive, send)
         # A browser lets any site open a socket and sends our cookies along (SECURITY P-14).
-        if identity is not None and not self._is_own_socket(scope):
+        if identity is not None and not visit.bearer and not self._is_own_socket(scope):
             return await _deny(CrossSite(), scope, receive, send)
         if identity is not None and visit.unconfirmed:
             await self._confirm(identity)

@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     cookie_domain: str = ""
     access_cookie: str = "token"
     refresh_cookie: str = "refreshToken"
+    bearer: bool = False
     trusted_origins: CommaList = ()
     trusted_proxies: CommaList = ()
 
