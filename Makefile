@@ -1,0 +1,34 @@
+# Each target does its own set-up; nothing has to be typed before it.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs clean dev-setup demo-setup
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+demo: demo-setup ## Serve the sample app on http://localhost:8000 (PORT=8001 make demo)
+	@scripts/demo.sh
+
+test: dev-setup ## Run all tests, those in a browser too (ARGS="-k walks" for some)
+	@scripts/chromium.sh
+	.venv/bin/pytest $(ARGS)
+
+check: dev-setup ## Judge format, style and types
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/pyright
+
+bench: dev-setup ## Run the benchmarks
+	@scripts/bench.sh
+
+docs: dev-setup ## Build the documentation into site/
+	.venv/bin/zensical build --strict --clean
+
+clean: ## Remove what was made: environment, demo, caches, site
+	rm -rf .venv .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache .coverage dist site
+
+dev-setup:
+	@scripts/setup.sh dev
+
+demo-setup:
+	@scripts/setup.sh demo

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Runs every benchmark: each benchmarks/bench_*.py is a program of its own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+shopt -s nullglob
+programs=(benchmarks/bench_*.py)
+if [ ${#programs[@]} = 0 ]; then
+  echo "There are no benchmarks yet."
+fi
+for program in "${programs[@]}"; do
+  echo "== $program"
+  .venv/bin/python "$program"
+done
