@@ -107,10 +107,12 @@ class SqliteStore:
         await self._write(lambda connection: _make_tables(connection, shapes.values()))
 
     async def close(self) -> None:
-        clerks, self._reader, self._writer = (self._reader, self._writer), None, None
+        clerks = [clerk for clerk in (self._reader, self._writer) if clerk is not None]
+        self._reader = self._writer = None
         for clerk in clerks:
-            if clerk is not None:
-                await result_of(clerk.close())
+            clerk.end()
+        for clerk in clerks:
+            await clerk.ended()
 
     async def get(self, table: Table[R], key: str) -> R | None:
         shape = self._shape(table)
@@ -453,30 +455,34 @@ class _Clerk:
         self._begin = begin
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = threading.Lock()  # nothing may follow the None that ends the queue
-        self._ended: Future[None] | None = None
-        threading.Thread(target=self._run, name="authkit-sqlite", daemon=True).start()
+        self._is_ending = False
+        self._ended: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="authkit-sqlite", daemon=True)
+        self._thread.start()
 
     def ask(self, work: Work[T]) -> Future[T]:
         job = _Job(work)
         with self._lock:
-            if self._ended is not None:
+            if self._is_ending:
                 raise StoreUnavailable
             self._queue.put(job)
         return job.future
 
-    def close(self) -> Future[None]:
-        """Do what was asked so far, and end."""
+    def end(self) -> None:
+        """Do what was asked so far, and no more."""
         with self._lock:
-            self._ended = Future()
+            self._is_ending = True
             self._queue.put(None)
-        return self._ended
+
+    async def ended(self) -> None:
+        await result_of(self._ended)
+        self._thread.join()  # nothing is left for it to do
 
     def _run(self) -> None:
         while jobs := self._waiting():
             self._attend(jobs)
         self._link.drop()
-        if self._ended is not None:
-            self._ended.set_result(None)
+        self._ended.set_result(None)
 
     def _waiting(self) -> list[_Job]:
         """At least one job, and whatever waits behind it; none at the end."""
@@ -495,33 +501,37 @@ class _Clerk:
         return jobs
 
     def _attend(self, jobs: list[_Job]) -> None:
+        """Do these jobs, or fail them: by the end every one has its answer."""
         trouble: Exception | None = None
         while jobs := _in_time(jobs, trouble):
             try:
-                return self._transact(jobs)
+                replies = self._transact(jobs)
             except Exception as error:
                 self._link.drop()  # which undoes the transaction
                 trouble = error
-            if _is_locked(trouble):
-                time.sleep(PAUSE)
-            elif len(jobs) == 1:
-                return jobs[0].give_up(trouble)
             else:
-                # It may be the trouble of one verb: a disk too full for its row.
-                return self._each_alone(jobs)
-        return None
+                for reply in replies:
+                    reply()
+                return
+            if not _is_locked(trouble):
+                self._part(jobs, trouble)
+                return
+            time.sleep(PAUSE)
 
-    def _each_alone(self, jobs: list[_Job]) -> None:
+    def _part(self, jobs: list[_Job], trouble: Exception) -> None:
+        """It may be the trouble of one of them, a disk too full for its row: then each alone."""
+        if len(jobs) == 1:
+            jobs[0].give_up(trouble)
+            return
         for job in jobs:
             self._attend([job])
 
-    def _transact(self, jobs: list[_Job]) -> None:
+    def _transact(self, jobs: list[_Job]) -> list[Callable[[], None]]:
         connection = self._link.connection()
         connection.execute(self._begin)
         replies = [job.attempt(connection) for job in jobs]
         connection.execute("COMMIT")
-        for reply in replies:
-            reply()
+        return replies
 
 
 def _in_time(jobs: list[_Job], trouble: Exception | None) -> list[_Job]:
