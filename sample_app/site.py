@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
@@ -27,7 +27,7 @@ def guarded(kit: AuthKit) -> AuthMiddleware:
     rules = PathRules(
         # Whoever has to confirm an address cannot sign in yet, so the mailbox is public. Where
         # there is none, its paths lead nowhere.
-        public=["/", "/static/*", "/dev/mailbox", "/dev/mailbox/*"],
+        public=["/", "/favicon.ico", "/static/*", "/dev/mailbox", "/dev/mailbox/*"],
         login=f"{pages}/login",
         home=f"{pages}/dashboard",
     )
@@ -43,6 +43,7 @@ def site(kit: AuthKit) -> Starlette:
             Route("/members", views.page("members.html")),
             Route("/api/hello", hello),
             WebSocketRoute("/ws", echo),
+            Route("/favicon.ico", favicon),
             Mount("/static", StaticFiles(directory=STATIC)),
             *(mailbox.routes(views) if mailbox else ()),
         ]
@@ -51,6 +52,11 @@ def site(kit: AuthKit) -> Starlette:
 
 def hello(request: Request) -> JSONResponse:
     return JSONResponse({"message": f"Hello, {request.user.display_name}!"})
+
+
+def favicon(request: Request) -> FileResponse:
+    """For pages that name no icon: browsers ask for this path then."""
+    return FileResponse(STATIC / "icon.svg")
 
 
 async def echo(socket: WebSocket) -> None:
