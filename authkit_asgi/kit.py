@@ -107,6 +107,7 @@ class AuthKit:
             stop=self.close,
         )
         self._started = False
+        self._home = self.settings.pages_path + "/dashboard"
         self.api, self.pages = self._apps()
 
     async def start(self) -> None:
@@ -151,7 +152,9 @@ class AuthKit:
     def rules_for(self, rules: PathRules) -> PathRules:
         """The app's rules together with those of the kit's own routes, which say their own
         access."""
-        return rules.with_own(self._own_access())
+        own = rules.with_own(self._own_access(), pages=self.settings.pages_path)
+        self._home = own.home
+        return own
 
     def _services(self) -> Services:
         settings = self.settings
@@ -217,7 +220,7 @@ class AuthKit:
             [panel for plug in self._plugs for panel in plug.panels],
             [plug.templates for plug in self._plugs if plug.templates],
             desk,
-            home=self.settings.pages_path + "/dashboard",
+            home=lambda: self._home,
         )
         return api, pages
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from authkit_asgi.core.identity import ANONYMOUS, Identity, identity_of
 from authkit_asgi.core.origin import is_own_site
-from authkit_asgi.core.paths import Access, PathRules, is_path
+from authkit_asgi.core.paths import Access, PathRules, is_path, safe_next
 from authkit_asgi.core.tokens import ACCESS, Tokens
 from authkit_asgi.errors import (
     AuthError,
@@ -262,9 +262,8 @@ class AuthMiddleware:
         )
 
     async def _catch_up(self, now: float) -> None:
-        await self._guard.start()
         try:
-            await self._revocations.refresh(now)
+            await self._revocations.refresh(now, self._guard.start)
         except StoreUnavailable:
             # An outage of ours is never a logout: a valid access token keeps working (SECURITY
             # Q-06).
@@ -292,9 +291,9 @@ class AuthMiddleware:
         login = root + self.rules.login
         trouble = visit.trouble or NotSignedIn()
         if header(scope, b"hx-request") == b"true":
-            answer = refusal(
-                trouble, cookies=visit.cookies, headers=(("HX-Redirect", login + _next(scope)),)
-            )
+            there = login + _next_of_htmx(scope, self._settings.origin)
+            headers = (("HX-Redirect", there),)
+            answer = refusal(trouble, cookies=visit.cookies, headers=headers)
         elif _is_navigation(scope) and scope["path"] != login:
             answer = redirect(login + _next(scope), cookies=visit.cookies)
         else:
@@ -461,8 +460,17 @@ def _next(scope: Scope) -> str:
     if scope["method"] not in ("GET", "HEAD"):
         return ""
     query = scope.get("query_string", b"").decode("latin-1")
-    target = quote(scope["path"]) + (f"?{query}" if query else "")
-    return "?next=" + quote(target, safe="/") if len(target) <= 2000 else ""
+    return _back_to(quote(scope["path"]) + (f"?{query}" if query else ""))
+
+
+def _next_of_htmx(scope: Scope, origin: str) -> str:
+    """HTMX asks for a part of a page: the way back leads to the page that it is a part of."""
+    page = (header(scope, b"hx-current-url") or b"").decode("latin-1")
+    return _back_to(page.removeprefix(origin)) if page.startswith(f"{origin}/") else ""
+
+
+def _back_to(target: str) -> str:
+    return "?next=" + quote(target, safe="/") if safe_next(target) else ""
 
 
 async def _deny(error: AuthError, scope: Scope, receive: Receive, send: Send) -> None:

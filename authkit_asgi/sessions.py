@@ -6,7 +6,7 @@ The rules are in `core.rotation`; here they meet the store. Each step is one ato
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from authkit_asgi.accounts import USERS, Accounts, User
@@ -371,13 +371,14 @@ class Revocations:
         # Q-07).
         return self._tried_at is not None and abs(now - self._tried_at) < self._poll
 
-    async def refresh(self, now: float) -> None:
-        """Read what is new. Raises `StoreUnavailable`; what was known stays known.
+    async def refresh(self, now: float, start: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Read what is new, from a store that `start` opens if need be. Raises `StoreUnavailable`;
+        what was known stays known.
 
         After a failed read the next one is tried a poll interval later, so that an outage costs
         each worker one slow request per interval, and not every request.
         """
-        await self._reads.run("read", lambda: self._read(now))
+        await self._reads.run("read", lambda: self._read(now, start))
 
     def note_session(self, session_id: str, *, now: float) -> None:
         self._closed[session_id] = now + self._memory
@@ -387,13 +388,15 @@ class Revocations:
         if known is None or known.epoch < user.epoch:
             self._raised[user.id] = _Raised(user.epoch, user.spared, now + self._memory)
 
-    async def _read(self, now: float) -> None:
+    async def _read(self, now: float, start: Callable[[], Awaitable[None]] | None) -> None:
         if self.is_fresh(now):
             return
         since = now - self._memory
         if self._read_at is not None:
             since = max(since, min(self._read_at, now) - CLOCK_SKEW)
         try:
+            if start is not None:
+                await start()
             async for session in _all_since(self._store, SESSIONS, "closed_at", since):
                 self.note_session(session.id, now=now)
             async for user in _all_since(self._store, USERS, "epoch_at", since):

@@ -57,7 +57,9 @@ class PathRules:
 
     A pattern is one exact path (`/docs`), or covers what lies below one (`/docs/*`, not `/docs`
     itself). The most specific pattern wins: exact over below, longer over shorter. What none names
-    gets the `default`. Raises ValueError for a pattern that could not mean what its author thinks.
+    gets the `default`. `login` is where a visitor is sent to sign in, `home` where a sign-in leads;
+    without them they are the kit's own pages. Raises ValueError for a pattern that could not mean
+    what its author thinks.
     """
 
     def __init__(
@@ -68,17 +70,18 @@ class PathRules:
         protected: Iterable[str] = (),
         exclude: Iterable[str] = (),
         default: str = "protected",
-        login: str = "/user/login",
-        home: str = "/user/dashboard",
+        login: str | None = None,
+        home: str | None = None,
     ) -> None:
         if default not in ("protected", "public"):
             raise ValueError(f"default={default!r}: must be 'protected' or 'public'")
         for target in (login, home):
-            if safe_next(target) is None:
+            if target is not None and safe_next(target) is None:
                 raise ValueError(f"{target!r} is not a path of this site, like /user/login")
         self.default = Access(default)
-        self.login = login
-        self.home = home
+        self._wanted = (login, home)
+        self.login = login or "/user/login"
+        self.home = home or "/user/dashboard"
         lists = {
             Access.PUBLIC: public,
             Access.AUTH: auth,
@@ -87,9 +90,17 @@ class PathRules:
         }
         self._compile(_gathered(lists))
 
-    def with_own(self, own: Mapping[str, Access]) -> PathRules:
-        """These rules and the kit's own, which win where both name the same pattern."""
-        rules = PathRules(default=self.default.value, login=self.login, home=self.home)
+    def with_own(self, own: Mapping[str, Access], *, pages: str = "/user") -> PathRules:
+        """These rules and the kit's own, which win where both name the same pattern.
+
+        `login` and `home` are the kit's, below `pages`, where these rules name none.
+        """
+        login, home = self._wanted
+        rules = PathRules(
+            default=self.default.value,
+            login=login or f"{pages}/login",
+            home=home or f"{pages}/dashboard",
+        )
         rules._compile({**self._rules, **{_checked(pattern): own[pattern] for pattern in own}})
         return rules
 

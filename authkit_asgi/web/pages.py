@@ -3,7 +3,7 @@ policy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,13 @@ class Shown:
 
 
 def build_pages(
-    pages: Iterable[Page], panels: Iterable[Panel], templates: Iterable[Path], desk: Desk, home: str
+    pages: Iterable[Page],
+    panels: Iterable[Panel],
+    templates: Iterable[Path],
+    desk: Desk,
+    home: Callable[[], str],
 ) -> ASGIApp:
-    """`home` is where a sign-in leads that wanted nothing else: a path of the whole site."""
+    """`home` gives where a sign-in leads that wanted nothing else: a path of the whole site."""
     loaders = [FileSystemLoader(folder) for folder in (*templates, HERE / "templates")]
     # StrictUndefined: a misspelt name is a fault in a test, not an empty place on a page.
     jinja = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined)
@@ -91,7 +95,12 @@ def build_pages(
 
 class _PageApp:
     def __init__(
-        self, page: Page, panels: Sequence[Panel], jinja: Environment, desk: Desk, home: str
+        self,
+        page: Page,
+        panels: Sequence[Panel],
+        jinja: Environment,
+        desk: Desk,
+        home: Callable[[], str],
     ) -> None:
         self._page = page
         self._panels = panels
@@ -132,7 +141,7 @@ class _PageApp:
     def _onward(self, scope: Scope, reply: Reply, form: Mapping[str, str]) -> Answer:
         wanted = safe_next(form.get("next")) if self._page.follows_next else None
         base = scope.get("root_path", "")
-        target = wanted or (base + self._page.then if self._page.then else self._home)
+        target = wanted or (base + self._page.then if self._page.then else self._home())
         notice = f"?notice={quote(self._page.done)}" if self._page.done and not wanted else ""
         return redirect(target + notice, cookies=reply.cookies)
 
