@@ -48,7 +48,9 @@ class Ticket:
     challenge: str
     methods: tuple[str, ...]
     remember: bool
+    # Both as the account had them: a new password or a new address voids the ticket (SECURITY V-08).
     epoch: int
+    email_key: str
     expires_at: float
     purge_at: float | None = None
 
@@ -169,6 +171,7 @@ class SignIn:
             methods=attempt.methods,
             remember=attempt.remember,
             epoch=attempt.user.epoch,
+            email_key=attempt.user.email_key or "",
             expires_at=attempt.now + TICKET_LIFETIME,
             purge_at=attempt.now + TICKET_LIFETIME,
         )
@@ -183,6 +186,6 @@ class SignIn:
         # Counted before the answer is looked at, so that a burst cannot try more often.
         tries = await self._store.add(f"ticket:{row.id}", expires_at=row.expires_at, now=now)
         user = await self._accounts.by_id(row.user_id) if tries <= MAX_ANSWERS else None
-        if user is None or user.epoch != row.epoch:
+        if user is None or (user.epoch, user.email_key) != (row.epoch, row.email_key):
             raise TicketInvalid
         return row, user

@@ -1,0 +1,38 @@
+"""The documentation's examples run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authkit_asgi.kit import default_features
+from tests.world import settings, world
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def example_of(page: str) -> str:
+    found = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert len(found) == 1
+    return str(found[0])
+
+
+async def test_the_feature_of_the_page_on_features_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings()
+    monkeypatch.setenv("AUTHKIT_BASE_URL", chosen.base_url)
+    monkeypatch.setenv("AUTHKIT_TOKEN_SECRET", chosen.token_secret[0])
+    monkeypatch.setenv("AUTHKIT_REFRESH_TOKEN_SECRET", chosen.refresh_token_secret[0])
+    monkeypatch.setenv("AUTHKIT_DATABASE_URL", "memory:")
+    names: dict[str, Any] = {"__name__": "example"}
+    # dont_inherit: the example has no `from __future__` of ours.
+    exec(compile(example_of("features.md"), "features.md", "exec", dont_inherit=True), names)
+    async with world(features=[*default_features(), names["Notes"]()]) as w:
+        await w.person()
+        async with w.browser() as browser:
+            await browser.sign_in()
+            assert (await browser.api("POST", "/notes", {"text": "milk"})).status_code == 200
+            notes = (await browser.api("GET", "/notes")).json()["data"]["notes"]
+            assert sorted(notes) == ["Welcome", "milk"]
