@@ -214,7 +214,7 @@ class AuthKit:
             clock=self.clock,
             start=self.start,
         )
-        api = build_api(self._routes(), desk)
+        api = build_api(self.routes, desk)
         pages = build_pages(
             self._pages(),
             [panel for plug in self._plugs for panel in plug.panels],
@@ -224,7 +224,9 @@ class AuthKit:
         )
         return api, pages
 
-    def _routes(self) -> list[Route]:
+    @property
+    def routes(self) -> list[Route]:
+        """All routes of the JSON API."""
         routes = [route for plug in self._plugs for route in plug.routes]
         return [*routes, openapi_route(routes, self.settings, version=__version__)]
 
@@ -234,7 +236,7 @@ class AuthKit:
     def _own_access(self) -> dict[str, Access]:
         own: dict[str, Access] = {self.settings.pages_path + "/assets/*": Access.PUBLIC}
         placed = (
-            (self.settings.api_path, self._routes()),
+            (self.settings.api_path, self.routes),
             (self.settings.pages_path, self._pages()),
         )
         for prefix, things in placed:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from authkit_asgi.kit import default_features
+from authkit_asgi.errors import AuthError
+from authkit_asgi.kit import AuthKit, default_features
+from authkit_asgi.store.memory import MemoryStore
 from tests.world import settings, world
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -36,3 +38,16 @@ async def test_the_feature_of_the_page_on_features_works(monkeypatch: pytest.Mon
             assert (await browser.api("POST", "/notes", {"text": "milk"})).status_code == 200
             notes = (await browser.api("GET", "/notes")).json()["data"]["notes"]
             assert sorted(notes) == ["Welcome", "milk"]
+
+
+def test_every_code_and_every_route_is_documented() -> None:
+    page = (DOCS / "api.md").read_text()
+    for error in tree(AuthError):
+        assert f"`{error.code}`" in page or error.code == AuthError.code, error
+    kit = AuthKit(settings(), store=MemoryStore())
+    for route in kit.routes:
+        assert f"`{route.name}`" in page, route.name
+
+
+def tree(error: type[AuthError]) -> set[type[AuthError]]:
+    return {error}.union(*(tree(child) for child in error.__subclasses__()))
