@@ -1,0 +1,582 @@
+"""The command line: `authkit-asgi`, or `python -m authkit_asgi`.
+
+It works on the same settings and the same store as the application, and may run beside it.
+
+exit  means                    stdout                 stderr
+----  -----------------------  ---------------------  ------------------------------------------
+0     done                     lines, or one JSON     progress, mails of `console:`, log
+1     refused, or a problem    only what `check` found  the reason, or one line of JSON
+2     the command is misused   nothing                the usage, or one line of JSON
+
+A password comes by a prompt or by standard input, never as an argument: arguments stay in the
+shell's history, and every user of the machine can list them. None is ever printed (SECURITY W-16).
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import importlib.util
+import json
+import os
+import re
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NoReturn, cast
+
+import anyio
+from pydantic import TypeAdapter, ValidationError
+
+from authkit_asgi import __version__
+from authkit_asgi.accounts import User, public_profile
+from authkit_asgi.core.fields import EmailAddress
+from authkit_asgi.errors import AuthError, NotFound, StoreUnavailable, UsernameTaken
+from authkit_asgi.events import Registered, SessionsEnded
+from authkit_asgi.features.register import RegisterBody
+from authkit_asgi.kit import AuthKit
+from authkit_asgi.mail import Letter, MailError
+from authkit_asgi.mail.compose import Brand, compose
+from authkit_asgi.mail.urls import mailer_from_url
+from authkit_asgi.settings import Settings, SettingsError
+from authkit_asgi.store import Range, Taken
+from authkit_asgi.store.urls import store_from_url
+from authkit_asgi.web.calls import parsed
+
+DONE, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+EXAMPLES = """\
+examples:
+  authkit-asgi secret >> .env
+  authkit-asgi check --env-file .env
+  authkit-asgi create-user --email ada@example.com --username ada \\
+      --firstname Ada --lastname Lovelace --verified --admin
+  authkit-asgi revoke --user ada@example.com
+  authkit-asgi COMMAND --help
+
+Settings are read from the environment (AUTHKIT_*), and from --env-file where that is silent.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a command has to say: `lines` for a person, `data` for a program."""
+
+    lines: Sequence[str]
+    data: Mapping[str, object]
+    status: int = DONE
+
+
+class Problem(Exception):
+    """Why a command is not carried out. `details` is what else the JSON says."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        details: Mapping[str, object] | None = None,
+        *,
+        status: int = REFUSED,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.details = details or {}
+        self.status = status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command: the exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        args = _arguments(words)
+        _load(args.env_file)
+        told: Told = args.run(args)
+    except (AuthError, Problem, SettingsError) as error:
+        return _complain(_problem_of(error), as_json="--json" in words)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    print(json.dumps(told.data) if args.json else "\n".join(told.lines))
+    return told.status
+
+
+def _problem_of(error: AuthError | Problem | SettingsError) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, SettingsError):
+        return Problem("settings_invalid", str(error), {"problems": error.problems})
+    return Problem(error.code, str(error), error.details)
+
+
+def _complain(problem: Problem, *, as_json: bool) -> int:
+    if as_json:
+        text = json.dumps({"error": str(problem), "code": problem.code, **problem.details})
+    else:
+        text = "\n".join([f"authkit-asgi: {problem}", *_more_lines(problem.details)])
+    print(text, file=sys.stderr)
+    return problem.status
+
+
+def _more_lines(details: Mapping[str, object]) -> Iterator[str]:
+    if "usage" in details:
+        yield str(details["usage"])
+    if isinstance(fields := details.get("fields"), Mapping):
+        yield from (f"  - {name}: {wrong}" for name, wrong in fields.items())
+
+
+# ---- Reading the command
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        usage = self.format_usage().rstrip()
+        raise Problem("usage", message, {"usage": usage}, status=MISUSED)
+
+
+def _arguments(words: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    start = argparse.Namespace(json=False, env_file=None)
+    args, unknown = parser.parse_known_args(words, start)
+    if unknown:
+        # Only names are repeated: what follows a mistaken `--password` is one.
+        names = [word.partition("=")[0] for word in unknown if word.startswith("--")]
+        parser.error("unknown arguments: " + (" ".join(names) or "one or more"))
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
+    # SUPPRESS: both may stand before or after the command, and the one does not undo the other.
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--json", action="store_true", help="print JSON, errors too")
+    common.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="PATH",
+        help="a file of KEY=VALUE lines; what the environment says already wins",
+    )
+    parser = _Parser(
+        prog="authkit-asgi",
+        description="Look after the accounts and sessions of an application with authkit-asgi.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], Told], tells: str, more: str = ""
+    ) -> argparse.ArgumentParser:
+        one: argparse.ArgumentParser = commands.add_parser(
+            name,
+            help=tells,
+            description=f"{tells[0].upper()}{tells[1:]}.",
+            epilog=more,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[common],
+            allow_abbrev=False,
+        )
+        one.set_defaults(run=run)
+        return one
+
+    command("secret", _secret, "print two new secrets, as lines for an env file", SECRET_HELP)
+    command("migrate", partial(_with_kit, _migrate), "make the tables that the store needs")
+
+    create = command(
+        "create-user", partial(_with_kit, _create_user), "make an account", CREATE_HELP
+    )
+    for name in ("--email", "--username", "--firstname", "--lastname"):
+        create.add_argument(name, required=True)
+    create.add_argument(
+        "--password-stdin", action="store_true", help="read the password from standard input"
+    )
+    create.add_argument(
+        "--verified", action="store_true", help="the address is known to be theirs: mail no link"
+    )
+    create.add_argument("--admin", action="store_true", help="make the account an admin's")
+
+    promote = command(
+        "make-admin", partial(_with_kit, _make_admin), "make an account an admin's", ADMIN_HELP
+    )
+    promote.add_argument("who", metavar="EMAIL_OR_ID")
+    promote.add_argument(
+        "--even-unverified",
+        action="store_true",
+        help="also when nobody has proved to read the account's mailbox",
+    )
+
+    revoke = command("revoke", partial(_with_kit, _revoke), "end sessions", REVOKE_HELP)
+    which = revoke.add_mutually_exclusive_group(required=True)
+    which.add_argument("--user", metavar="EMAIL_OR_ID", help="all sessions of this account")
+    which.add_argument("--session", metavar="ID", help="this one")
+
+    command("cleanup", partial(_with_kit, _cleanup), "remove the rows that are over", CLEANUP_HELP)
+
+    check = command("check", _check, "find what is wrong before your users do", CHECK_HELP)
+    check.add_argument("--mail-to", type=_address, metavar="EMAIL", help="send a mail there, too")
+    return parser
+
+
+SECRET_HELP = """\
+example:
+  authkit-asgi secret >> .env
+"""
+CREATE_HELP = """\
+The password is asked for, or read from standard input; it is never an argument.
+
+examples:
+  authkit-asgi create-user --email ada@example.com --username ada \\
+      --firstname Ada --lastname Lovelace
+  pass show ada | authkit-asgi create-user --password-stdin --verified --admin ...
+"""
+ADMIN_HELP = """\
+Access tokens say so from their next refresh on.
+
+examples:
+  authkit-asgi make-admin ada@example.com
+  authkit-asgi make-admin -- -Q2vB0kX7cT1nZ5mE8rY4w   (an id that begins with a dash)
+"""
+REVOKE_HELP = """\
+It counts in every running worker within AUTHKIT_REVOCATION_POLL seconds.
+
+examples:
+  authkit-asgi revoke --user ada@example.com
+  authkit-asgi revoke --session=3yMZ0r6vqUqTnXo5cF2m1g
+"""
+CLEANUP_HELP = """\
+Safe at any time, beside the running application. Once a day is plenty.
+
+example, for cron:
+  17 4 * * *  authkit-asgi cleanup --env-file /etc/acme/authkit.env
+"""
+CHECK_HELP = """\
+Looks at the settings, the store and the mailer, and changes nothing.
+The exit status is 1 when there are problems; warnings alone leave it 0.
+
+examples:
+  authkit-asgi check --env-file .env
+  authkit-asgi check --mail-to me@example.com
+"""
+
+
+def _address(text: str) -> str:
+    try:
+        return TypeAdapter[str](EmailAddress).validate_python(text)
+    except ValidationError:
+        raise argparse.ArgumentTypeError("this is not an e-mail address") from None
+
+
+# ---- The environment
+
+_SETTING = re.compile(
+    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*
+    (?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<bare>(?!['"]).*?))
+    \s*(?:(?<=\s)\#.*)?""",
+    re.VERBOSE,
+)
+
+
+def _load(path: Path | None) -> None:
+    """Take over the settings in a file; what the environment says already wins."""
+    if path is None:
+        return
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem("env_file_invalid", f"{path}: {type(error).__name__}") from None
+    for name, value in dict(_settings_in(text, path)).items():
+        os.environ.setdefault(name, value)
+
+
+def _settings_in(text: str, path: Path) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = _SETTING.fullmatch(line)
+        if found is None:  # the line is not repeated: it may hold a secret
+            raise Problem("env_file_invalid", f"{path}, line {number}: expected KEY=VALUE")
+        yield found["name"], found["single"] or found["double"] or found["bare"] or ""
+
+
+# ---- Commands
+
+
+def _secret(args: argparse.Namespace) -> Told:
+    # Hex: every shell and env file reads it alike, and by no chance does it spell a sample word.
+    fresh = {
+        name: secrets.token_hex(32)
+        for name in ("AUTHKIT_TOKEN_SECRET", "AUTHKIT_REFRESH_TOKEN_SECRET")
+    }
+    return Told([f"{name}={value}" for name, value in fresh.items()], fresh)
+
+
+def _with_kit(
+    work: Callable[[AuthKit, argparse.Namespace], Awaitable[Told]], args: argparse.Namespace
+) -> Told:
+    """Carry out `work` with a started kit."""
+    settings = Settings()
+    if settings.database_url.startswith("memory:"):
+        raise Problem(
+            "store_in_memory", "AUTHKIT_DATABASE_URL: what is done in memory ends with this command"
+        )
+    try:
+        kit = AuthKit(settings)
+    except (ValueError, ModuleNotFoundError) as error:
+        raise Problem("settings_invalid", str(error), {"problems": [str(error)]}) from None
+
+    async def run() -> Told:
+        try:
+            await kit.start()
+            return await work(kit, args)
+        finally:
+            await kit.close()
+
+    return anyio.run(run)
+
+
+async def _migrate(kit: AuthKit, args: argparse.Namespace) -> Told:
+    names = [table.name for table in kit.tables]
+    return Told([f"The tables are there: {', '.join(names)}."], {"tables": names})
+
+
+async def _create_user(kit: AuthKit, args: argparse.Namespace) -> Told:
+    """By the same types and the same policy as registering (SECURITY W-18)."""
+    fields = {name: getattr(args, name) for name in ("email", "username", "firstname", "lastname")}
+    body = cast("RegisterBody", parsed(RegisterBody, {**fields, "password": _password(args)}))
+    services = kit.services
+    context = (*body.context, kit.settings.app_name)
+    services.hashing.demand_strong(body.password, context=context)
+    now = kit.clock()
+    try:
+        user = await services.accounts.create(
+            firstname=body.firstname,
+            lastname=body.lastname,
+            username=body.username,
+            email=body.email,
+            password_hash=await services.hashing.hash(body.password),
+            now=now,
+            is_verified=args.verified,
+            is_admin=args.admin,
+        )
+    except Taken as taken:
+        if taken.field == "username_key":
+            raise UsernameTaken from None
+        raise Problem("email_taken", "This e-mail address has an account.") from None
+    await kit.events.tell(Registered(at=now, user_id=user.id))
+    lines = [f"{user.username} has an account, with the id {user.id}."]
+    if not user.is_verified:
+        lines.append("A mail with a link to confirm the address is on its way.")
+    return Told(lines, {"user": public_profile(user)})
+
+
+def _password(args: argparse.Namespace) -> str:
+    if args.password_stdin:
+        return _piped_password()
+    if not sys.stdin.isatty():
+        raise Problem("usage", "without a terminal, use --password-stdin", status=MISUSED)
+    try:
+        password = getpass.getpass("Password: ")
+        if getpass.getpass("Again: ") == password:
+            return password
+    except EOFError:
+        pass
+    raise Problem("passwords_differ", "The two passwords differ.")
+
+
+def _piped_password() -> str:
+    try:
+        text = sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise Problem("invalid_input", "The password is not UTF-8.") from None
+    if "\n" in text:
+        raise Problem("invalid_input", "Standard input holds more than one line.")
+    return text
+
+
+async def _make_admin(kit: AuthKit, args: argparse.Namespace) -> Told:
+    """How the first admin comes to be: there is none by default (SECURITY G-02)."""
+    user = await _user(kit, args.who)
+    if not user.is_verified and not args.even_unverified:
+        # Anyone can register with the address of somebody who is about to become an admin.
+        raise Problem(
+            "email_not_verified",
+            "Nobody has confirmed this address yet: the account may be a stranger's. "
+            "If you know better, add --even-unverified.",
+        )
+    changed = await kit.services.accounts.change(user, {"is_admin": True})
+    if changed is None:
+        raise NotFound("There is no such account.")
+    return Told([f"{changed.username} is an admin."], {"user": public_profile(changed)})
+
+
+async def _revoke(kit: AuthKit, args: argparse.Namespace) -> Told:
+    if args.user is not None:
+        return await _revoke_all(kit, args.user)
+    session = await kit.services.sessions.get(args.session)
+    if session is None:
+        raise NotFound("There is no such session.")
+    now = kit.clock()
+    if await kit.services.sessions.close(session.id, reason="revoked", now=now):
+        await kit.events.tell(
+            SessionsEnded(at=now, user_id=session.user_id, session_id=session.id, scope="one")
+        )
+    data = {"userId": session.user_id, "sessionId": session.id, "scope": "one"}
+    return Told(["The session is over."], data)
+
+
+async def _revoke_all(kit: AuthKit, who: str) -> Told:
+    now = kit.clock()
+    user = await kit.services.sessions.close_all((await _user(kit, who)).id, now=now)
+    if user is None:
+        raise NotFound("There is no such account.")
+    await kit.events.tell(SessionsEnded(at=now, user_id=user.id, scope="all"))
+    return Told([f"All sessions of {user.username} are over."], {"userId": user.id, "scope": "all"})
+
+
+async def _user(kit: AuthKit, who: str) -> User:
+    accounts = kit.services.accounts
+    user = await (accounts.by_email(who) if "@" in who else accounts.by_id(who))
+    if user is None:
+        raise NotFound("There is no such account.")
+    return user
+
+
+async def _cleanup(kit: AuthKit, args: argparse.Namespace) -> Told:
+    """In batches, so that the application's own writes get their turn in between."""
+    now = kit.clock()
+    removed: dict[str, int] = {}
+    for table in kit.tables:
+        if table.purge is None:
+            continue
+        removed[table.name] = 0
+        while batch := await kit.store.delete(table, {table.purge: Range(lt=now)}):
+            removed[table.name] += batch
+            if not args.json:
+                print(f"{table.name}: {removed[table.name]} ...", file=sys.stderr)
+    total = sum(removed.values())
+    lines = [f"{name}: {count} removed" for name, count in removed.items()]
+    return Told([*lines, f"{total} in all."], {"removed": removed, "total": total})
+
+
+# ---- check
+
+
+def _check(args: argparse.Namespace) -> Told:
+    """Problems keep the application from working; warnings do not, and still deserve a look."""
+    try:
+        settings = Settings()
+    except SettingsError as error:
+        problems, warnings = list(error.problems), []
+    else:
+        problems, warnings = anyio.run(_problems, settings, args.mail_to), _warnings(settings)
+    lines = [f"problem  {one}" for one in problems] + [f"warning  {one}" for one in warnings]
+    return Told(
+        lines or ["All is well."],
+        {"ok": not problems, "problems": problems, "warnings": warnings},
+        REFUSED if problems else DONE,
+    )
+
+
+async def _problems(settings: Settings, mail_to: str | None) -> list[str]:
+    found = []
+    checks: dict[str, Callable[[], Awaitable[None]]] = {
+        "AUTHKIT_DATABASE_URL": partial(_try_store, settings),
+        "AUTHKIT_MAIL_URL": partial(_try_mail, settings, mail_to),
+    }
+    for name, check in checks.items():
+        try:
+            await check()
+        except (ValueError, ModuleNotFoundError, MailError) as error:
+            found.append(f"{name}: {error}")
+        except StoreUnavailable as error:
+            # The driver's own words may hold the URL, password and all.
+            cause = type(error.__cause__ or error).__name__
+            found.append(f"{name}: the database does not answer ({cause})")
+    return found
+
+
+async def _try_store(settings: Settings) -> None:
+    store = store_from_url(settings.database_url)
+    path = _sqlite_path(settings)
+    if path is not None and not path.exists():
+        # It is made by the application's own user, at its start: made here, it would be ours.
+        if not os.access(path.parent, os.W_OK):
+            raise ValueError("the directory of the file is not there, or not ours to write to")
+        return
+    try:
+        await store.open(())
+        now = time.time()
+        await store.add("check", 0, expires_at=now, now=now)  # an amount of zero only reads
+    finally:
+        await store.close()
+
+
+async def _try_mail(settings: Settings, mail_to: str | None) -> None:
+    mailer = mailer_from_url(
+        settings.mail_url, sender=settings.mail_from, resend_api_key=settings.resend_api_key
+    )
+    letter = Letter(
+        subject=f"{settings.app_name} can send mail",
+        paragraphs=("This is the mail that `authkit-asgi check --mail-to` was asked for.",),
+    )
+    brand = Brand(name=settings.app_name, url=settings.base_url)
+    try:
+        if mail_to is not None:
+            key = f"check/{secrets.token_hex(8)}"
+            await mailer.send(compose(letter, to=mail_to, key=key, brand=brand))
+    finally:
+        await mailer.close()
+
+
+def _warnings(settings: Settings) -> list[str]:
+    """What works, and is not what one wants where strangers come."""
+    public = not settings.on_loopback
+    path = _sqlite_path(settings)
+    mail = settings.mail_url.partition(":")[0].lower()
+    judged = {
+        "AUTHKIT_DATABASE_URL: rows in memory end with the process, and each worker has its own": (
+            settings.database_url.lower().startswith("memory:")
+        ),
+        "AUTHKIT_DATABASE_URL: the file lies among temporary files, which the system removes": (
+            path is not None and _is_temporary(path)
+        ),
+        "AUTHKIT_DATABASE_URL: the path is relative, so each working directory has its own rows": (
+            public and path is not None and not path.is_absolute()
+        ),
+        f"AUTHKIT_MAIL_URL: {mail}: delivers to nobody, and keeps live links on this machine": (
+            public and mail in ("console", "file")
+        ),
+        UVICORN_BELIEVES: public and _uvicorn_believes_forwarded(),
+    }
+    return [warning for warning, holds in judged.items() if holds]
+
+
+# SECURITY I-08.
+UVICORN_BELIEVES = (
+    "uvicorn, unless told otherwise, believes X-Forwarded-For and X-Forwarded-Proto of whoever "
+    "connects from this machine: a local process, or a visitor through a proxy here that passes "
+    "them on, chooses its own address. Start it with --no-proxy-headers and name your proxies in "
+    "AUTHKIT_TRUSTED_PROXIES, or set FORWARDED_ALLOW_IPS to the addresses of your proxies"
+)
+
+
+def _uvicorn_believes_forwarded() -> bool:
+    believed = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    strangers = believed == "127.0.0.1" or "*" in believed
+    return strangers and importlib.util.find_spec("uvicorn") is not None
+
+
+def _sqlite_path(settings: Settings) -> Path | None:
+    scheme, _, path = settings.database_url.partition(":///")
+    return Path(path) if scheme.lower() == "sqlite" and path else None
+
+
+def _is_temporary(path: Path) -> bool:
+    # Named in order to warn of them; nothing is written there.
+    places = (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
+    return any(path.resolve().is_relative_to(Path(place).resolve()) for place in places)
