@@ -8,6 +8,7 @@ would wait longer than is sensible is refused at once with 503 (SECURITY W-10, D
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ class Hashing:
         self._passwords = passwords
         self._count = threads or os.cpu_count() or 1
         self._threads: Threads | None = None
-        self._inside = 0
+        self._places = self._empty_line()
 
     async def hash(self, password: str) -> str:
         """Raises `Busy`."""
@@ -50,14 +51,24 @@ class Hashing:
         if self._threads is not None:
             self._threads.close()
             self._threads = None
+            self._places = self._empty_line()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._inside >= self._count * (1 + WAITING_PER_THREAD):
+        places = self._places
+        if not places.acquire(blocking=False):
             raise Busy(retry_after=2)
         if self._threads is None:
             self._threads = Threads(self._count, "authkit-hash", background=True)
-        self._inside += 1
-        try:
-            return await self._threads.run(work)
-        finally:
-            self._inside -= 1
+
+        # A place is free when its work is done, not when nobody waits for it any longer: otherwise
+        # whoever hangs up at once, again and again, makes the line as long as they like.
+        def work_and_leave() -> T:
+            try:
+                return work()
+            finally:
+                places.release()
+
+        return await self._threads.run(work_and_leave)
+
+    def _empty_line(self) -> threading.Semaphore:
+        return threading.Semaphore(self._count * (1 + WAITING_PER_THREAD))

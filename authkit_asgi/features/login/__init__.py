@@ -11,6 +11,7 @@ from pydantic import BaseModel, Strict, StringConstraints
 from authkit_asgi.accounts import public_profile
 from authkit_asgi.core.fields import ClearPassword
 from authkit_asgi.core.paths import Access
+from authkit_asgi.core.rotation import Session
 from authkit_asgi.core.times import iso
 from authkit_asgi.errors import (
     BadCredentials,
@@ -62,8 +63,9 @@ class Login:
                 Unavailable,
             ),
             limits=(
-                Limit(times=10, per=15 * MINUTE, by="email"),
+                # The address first: who is refused for it locks no more accounts (SECURITY L-07).
                 Limit(times=100, per=HOUR, by="ip"),
+                Limit(times=10, per=15 * MINUTE, by="email"),
             ),
         )
         logout = Route(
@@ -128,11 +130,11 @@ class _Desk:
         )
 
     async def logout(self, call: Call[None]) -> Reply:
-        ended = await self._end_presented(call, reason="signed out")
-        if ended is not None:
-            user_id, session_id = ended
+        for ended in await self._end_presented(call, reason="signed out"):
             await self._services.events.tell(
-                SignedOut(at=call.now, user_id=user_id, session_id=session_id, visitor=call.visitor)
+                SignedOut(
+                    at=call.now, user_id=ended.user_id, session_id=ended.id, visitor=call.visitor
+                )
             )
         return Reply(message="Signed out.", cookies=self._services.jar.clear())
 
@@ -149,11 +151,12 @@ class _Desk:
             cookies=services.jar.set_pair(refreshed.pair, now=call.now),
         )
 
-    async def _end_presented(self, call: Call[Any], *, reason: str) -> tuple[str, str] | None:
+    async def _end_presented(self, call: Call[Any], *, reason: str) -> list[Session]:
+        """Two cookies may be of two sessions: both are in this browser, and both end."""
         sessions = self._services.sessions
         presented = sessions.presented(call.access_token, call.refresh_token, now=call.now)
-        for session_id in presented:
-            closed = await sessions.close(session_id, reason=reason, now=call.now)
-            if closed is not None:
-                return closed.user_id, closed.id
-        return None
+        closed = [
+            await sessions.close(session_id, reason=reason, now=call.now)
+            for session_id in presented
+        ]
+        return [session for session in closed if session is not None]
