@@ -340,6 +340,14 @@ def test_every_wrong_setting_is_told_by_every_command(shell: Shell) -> None:
     assert "too-short-a-word" not in shell.err
 
 
+def test_a_kit_that_cannot_be_built_says_why(shell: Shell) -> None:
+    os.environ["AUTHKIT_MAIL_URL"] = "pigeon://me:hunter2@loft"
+    told = shell.refusal("migrate")
+    assert told["code"] == "settings_invalid"
+    assert told["problems"] == [told["error"]]
+    assert "hunter2" not in shell.err
+
+
 def test_nothing_is_done_in_a_store_that_ends_with_the_command(shell: Shell) -> None:
     os.environ["AUTHKIT_DATABASE_URL"] = "memory:"
     assert shell.refusal("make-admin", "ada@example.com")["code"] == "store_in_memory"
