@@ -318,17 +318,29 @@ class AuthMiddleware:
 
     def _merged(self, headers: Sequence[tuple[bytes, bytes]], cookies: Sequence[str]) -> RawHeaders:
         kept = [(bytes(name), bytes(value)) for name, value in headers]
-        mine = tuple(name + b"=" for name in self._names)
-        if any(
-            name.lower() == b"set-cookie" and value.lstrip().startswith(mine)
-            for name, value in kept
-        ):
-            return kept  # the app signs in or out in this very answer: the app wins (SECURITY C-10)
+        cookies = self._not_overruled(cookies, kept)
         kept = [pair for pair in kept if pair[0].lower() not in CACHE_HEADERS]
         kept = _varied(kept)
         kept.append((b"cache-control", b"private, no-store"))
         kept.extend((b"set-cookie", cookie.encode("latin-1")) for cookie in cookies)
         return kept
+
+    def _not_overruled(self, cookies: Sequence[str], headers: RawHeaders) -> Sequence[str]:
+        """Our cookies, but for those that the app names itself: the app wins (SECURITY C-10).
+
+        An app that deletes one signs out, and gets none of ours. One that only sets one (new
+        claims, say) must not cost the browser the other: it would come back with a refresh token
+        that was used up, and look like a thief.
+        """
+        theirs: dict[str, str] = {}
+        for name, value in headers:
+            if name.lower() == b"set-cookie":
+                cookie, _, rest = value.decode("latin-1").partition("=")
+                theirs[cookie.strip()] = rest.lower().replace(" ", "")
+        told = [theirs[name.decode()] for name in self._names if name.decode() in theirs]
+        if any(value[:1] in ("", ";") or ";max-age=0" in value for value in told):
+            return ()
+        return [cookie for cookie in cookies if cookie.partition("=")[0] not in theirs]
 
     # --- websocket --------------------------------------------------------------------------
 
