@@ -12,6 +12,7 @@ from urllib.parse import quote
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.routing import Mount
 from starlette.routing import Route as PathRoute
 from starlette.staticfiles import StaticFiles
@@ -43,6 +44,15 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+
+TITLES = {
+    401: "Please sign in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not allowed",
+    429: "Slow down, please",
+    503: "Not available right now",
+}
 
 # What a page may say about what was just done: a key travels in the address, never a sentence.
 NOTICES = {
@@ -82,39 +92,97 @@ def build_pages(
     home: Callable[[], str],
 ) -> ASGIApp:
     """`home` gives where a sign-in leads that wanted nothing else: a path of the whole site."""
+    pages = list(pages)
     loaders = [FileSystemLoader(folder) for folder in (*templates, HERE / "templates")]
-    # StrictUndefined: a misspelt name is a fault in a test, not an empty place on a page.
-    jinja = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined)
-    ordered = sorted(panels, key=lambda panel: panel.order)
+    press = _Press(
+        # StrictUndefined: a misspelt name is a fault in a test, not an empty place on a page.
+        jinja=Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined),
+        panels=sorted(panels, key=lambda panel: panel.order),
+        paths=frozenset(page.path for page in pages),
+        desk=desk,
+        home=home,
+    )
     routes: list[PathRoute | Mount] = [
-        PathRoute(page.path, _PageApp(page, ordered, jinja, desk, home)) for page in pages
+        PathRoute(page.path, _PageApp(page, press)) for page in pages
     ]
     routes.append(Mount("/assets", StaticFiles(directory=HERE / "assets")))
-    return Starlette(routes=routes, exception_handlers={404: _not_found})
+    return Starlette(routes=routes, exception_handlers={404: _NotFound(press)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Press:
+    """Prints pages: what all of them share."""
+
+    jinja: Environment
+    panels: Sequence[Panel]
+    paths: frozenset[str]
+    desk: Desk
+    home: Callable[[], str]
+
+    def html(
+        self, scope: Scope, page: Page, shown: Shown, data: Mapping[str, Any] | None = None
+    ) -> Answer:
+        base = scope.get("root_path", "")
+        context = {
+            **(data or {}),
+            "page": page,
+            "panels": self.panels,
+            "paths": self.paths,
+            "base": base,
+            "here": base + page.path,
+            "app_name": self.desk.settings.app_name,
+            "password_min_length": self.desk.settings.password_min_length,
+            "who": scope.get("user") or ANONYMOUS,
+            "values": shown.values,
+            "error": shown.error,
+            "code": shown.code,
+            "fields": shown.fields,
+            "notice": shown.notice,
+            "next": safe_next(shown.values.get("next")) or "",
+        }
+        text = self.jinja.get_template(page.template).render(context)
+        return Answer(
+            status=shown.status,
+            body=text.encode(),
+            headers=(*self._headers(page), *shown.headers),
+            cookies=shown.cookies,
+        )
+
+    def failure(self, scope: Scope, outcome: AuthError | Fault) -> Answer:
+        """A page that cannot be shown, in the look of the others."""
+        if isinstance(outcome, Fault):
+            sentence = f"It has been noted as {outcome.reference}. Please try again in a moment."
+            page = Page(path="", template="error.html", title="Something went wrong on our side")
+            return self.html(scope, page, Shown(values={}, fields={}, error=sentence, status=500))
+        page = Page(path="", template="error.html", title=TITLES.get(outcome.status, "Sorry"))
+        return self.html(scope, page, _rejected(outcome, {}))
+
+    def _headers(self, page: Page) -> list[tuple[str, str]]:
+        # An address with a mailed token in it is told to nobody (SECURITY K-05).
+        referrer = "no-referrer" if page.holds_token else "same-origin"
+        headers = [
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Security-Policy", POLICY),
+            ("Referrer-Policy", referrer),
+            ("Cross-Origin-Opener-Policy", "same-origin"),
+        ]
+        if self.desk.settings.https:
+            headers.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
+        return headers
 
 
 class _PageApp:
-    def __init__(
-        self,
-        page: Page,
-        panels: Sequence[Panel],
-        jinja: Environment,
-        desk: Desk,
-        home: Callable[[], str],
-    ) -> None:
+    """One page: an ASGI app, so that every method comes here."""
+
+    def __init__(self, page: Page, press: _Press) -> None:
         self._page = page
-        self._panels = panels
-        self._jinja = jinja
-        self._desk = desk
-        self._home = home
+        self._press = press
+        self._desk = press.desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         outcome = await refused(self._answer(scope, receive))
-        if isinstance(outcome, Fault):
-            message = f"Something went wrong on our side. It has been noted as {outcome.reference}."
-            outcome = _plain(500, message)
-        elif isinstance(outcome, AuthError):
-            outcome = _plain(outcome.status, str(outcome), outcome)
+        if isinstance(outcome, AuthError | Fault):
+            outcome = self._press.failure(scope, outcome)
         await outcome(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
@@ -141,48 +209,24 @@ class _PageApp:
     def _onward(self, scope: Scope, reply: Reply, form: Mapping[str, str]) -> Answer:
         wanted = safe_next(form.get("next")) if self._page.follows_next else None
         base = scope.get("root_path", "")
-        target = wanted or (base + self._page.then if self._page.then else self._home())
+        target = wanted or (base + self._page.then if self._page.then else self._press.home())
         notice = f"?notice={quote(self._page.done)}" if self._page.done and not wanted else ""
         return redirect(target + notice, cookies=reply.cookies)
 
     async def _show(self, scope: Scope, shown: Shown) -> Answer:
-        call = await self._desk.call(scope)
         await self._desk.start()
-        context = {
-            **await self._page.data(call),
-            "page": self._page,
-            "panels": self._panels,
-            "base": scope.get("root_path", ""),
-            "here": scope.get("root_path", "") + self._page.path,
-            "app_name": self._desk.settings.app_name,
-            "who": call.caller or ANONYMOUS,
-            "values": shown.values,
-            "error": shown.error,
-            "code": shown.code,
-            "fields": shown.fields,
-            "notice": shown.notice,
-            "next": safe_next(shown.values.get("next")) or "",
-        }
-        template = self._jinja.get_template(self._page.template)
-        return self._html(template.render(context), shown)
+        data = await self._page.data(await self._desk.call(scope))
+        return self._press.html(scope, self._page, shown, data)
 
-    def _html(self, text: str, shown: Shown) -> Answer:
-        # An address with a mailed token in it is told to nobody (SECURITY K-05).
-        referrer = "no-referrer" if self._page.holds_token else "same-origin"
-        headers = [
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Security-Policy", POLICY),
-            ("Referrer-Policy", referrer),
-            ("Cross-Origin-Opener-Policy", "same-origin"),
-        ]
-        if self._desk.settings.https:
-            headers.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
-        return Answer(
-            status=shown.status,
-            body=text.encode(),
-            headers=(*headers, *shown.headers),
-            cookies=shown.cookies,
-        )
+
+class _NotFound:
+    """Starlette asks this when no page matches."""
+
+    def __init__(self, press: _Press) -> None:
+        self._press = press
+
+    async def __call__(self, request: Request, error: Exception) -> Any:
+        return self._press.failure(request.scope, NotFound())
 
 
 def _asked(scope: Scope) -> Shown:
@@ -215,14 +259,3 @@ def _typed(model: type[BaseModel] | None, form: Mapping[str, str]) -> dict[str, 
         if field.annotation is bool:
             typed[key] = form.get(key, "") in TRUE
     return typed
-
-
-def _plain(status: int, message: str, error: AuthError | None = None) -> Answer:
-    headers = tuple(error.headers.items()) if error else ()
-    text = ("Content-Type", "text/plain; charset=utf-8")
-    cookies = error.cookies if error else ()
-    return Answer(status=status, body=message.encode(), headers=(text, *headers), cookies=cookies)
-
-
-async def _not_found(request: Any, error: Exception) -> Any:
-    return _plain(404, str(NotFound()))

@@ -522,3 +522,24 @@ def _luminance(colour: str) -> float:
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
     ]
     return sum(part * weight for part, weight in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
+
+
+async def test_a_page_that_is_not_there_has_the_look_of_the_others() -> None:
+    async with world() as w:
+        await w.person()
+        async with w.browser() as browser:
+            await browser.sign_in()
+            missing = await browser.navigate("/user/dashboard/nothing")
+            assert missing.status_code == 404
+            assert "authkit.css" in missing.text
+            assert "There is nothing here." in missing.text
+            refused = await browser.put("/user/dashboard")
+            assert refused.status_code == 405
+            assert refused.headers["allow"] == "GET, HEAD"
+
+
+async def test_pages_link_to_no_feature_that_is_off() -> None:
+    async with world(features=[Login()]) as w, w.browser() as browser:
+        page = (await browser.navigate("/user/login")).text
+        assert "/user/register" not in page
+        assert "/user/reset-password" not in page
