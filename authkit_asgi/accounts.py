@@ -119,7 +119,7 @@ class Accounts:
     ) -> User:
         """Raises `store.Taken` with `email_key` or `username_key`."""
         user = User(
-            id=secrets.token_urlsafe(16),
+            id=secrets.token_hex(16),
             firstname=firstname,
             lastname=lastname,
             username=username,

@@ -94,7 +94,7 @@ class Sessions:
         expires_at = now + self._settings.session_max_age
         idle_expires_at = min(now + self._idle(remember), expires_at)
         session = Session(
-            id=secrets.token_urlsafe(16),
+            id=secrets.token_hex(16),
             user_id=user.id,
             rotated_at=now,
             created_at=now,

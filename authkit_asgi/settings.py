@@ -26,6 +26,8 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
+# What an access token may say of a user, by the names of the user's JSON.
+PROFILE_CLAIMS = ("username", "email", "firstname", "lastname", "bio", "isVerified", "isAdmin")
 SAMPLE_WORDS = ("changeme", "change-me", "secret", "example", "password", "your-", "replace")
 
 
@@ -277,6 +279,21 @@ class Settings(BaseSettings):
     def _mount_path(cls, value: str) -> str:
         if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value) or "/." in value:
             raise ValueError("must be a plain path like /api/users, without a slash at its end")
+        return value
+
+    @field_validator("pages_path")
+    @classmethod
+    def _apart(cls, value: str, info: ValidationInfo) -> str:
+        api_path = info.data.get("api_path", "")
+        if f"{value}/".startswith(f"{api_path}/") or f"{api_path}/".startswith(f"{value}/"):
+            raise ValueError("and AUTHKIT_API_PATH must not lie one below the other")
+        return value
+
+    @field_validator("token_claims")
+    @classmethod
+    def _token_claims(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in value if name not in PROFILE_CLAIMS]:
+            raise ValueError(f"knows no {unknown[0]!r}; choose from {', '.join(PROFILE_CLAIMS)}")
         return value
 
     @field_validator("bcrypt_rounds")

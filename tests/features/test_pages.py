@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 import authkit_asgi.web
+from authkit_asgi.features.login import Login
 from tests.world import PASSWORD, Browser, World, registration, world
 
 ASSETS = Path(authkit_asgi.web.__file__).parent / "assets"
