@@ -48,7 +48,7 @@ class Ticket:
     challenge: str
     methods: tuple[str, ...]
     remember: bool
-    # Both as the account had them: a new password or a new address voids the ticket (SECURITY V-08).
+    # Both as the account had them: a new password or address voids the ticket (SECURITY V-08).
     epoch: int
     email_key: str
     expires_at: float
