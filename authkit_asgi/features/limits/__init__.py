@@ -10,7 +10,7 @@ from typing import Any
 
 from authkit_asgi.core.fields import email_key
 from authkit_asgi.errors import TooMany
-from authkit_asgi.events import Event, SignedIn
+from authkit_asgi.events import Event, PasswordReset, SignedIn
 from authkit_asgi.features import Plug, Services
 from authkit_asgi.web.routes import Call, Limit, Route
 from authkit_asgi.web.visitor import limit_key
@@ -45,15 +45,24 @@ class _Limiter:
                 raise TooMany(retry_after=math.ceil(limit.per))
 
     async def hear(self, event: Event) -> None:
-        """A good sign-in clears the account's own counter, and never the address's (L-06)."""
-        if not isinstance(event, SignedIn):
+        """A good sign-in clears the account's own counter, and never the address's (L-06).
+
+        So does a reset: whoever guesses at an account must not keep its owner out (L-07).
+        """
+        if not isinstance(event, (SignedIn, PasswordReset)):
             return
         user = await self._services.accounts.by_id(event.user_id)
         if user is None or user.email_key is None:
             return
         counter = _counter("/login", "email", user.email_key)
-        count = await self._services.store.add(counter, 0, expires_at=event.at + 1, now=event.at)
-        await self._services.store.add(counter, -count, expires_at=event.at + 1, now=event.at)
+        count = await self._lower(counter, 0, event)
+        left = await self._lower(counter, count, event)
+        if left < 0:  # cleared twice at once: that must leave no credit to guess with
+            await self._lower(counter, -min(count, -left), event)
+
+    async def _lower(self, counter: str, amount: int, event: Event) -> int:
+        store = self._services.store
+        return await store.add(counter, -amount, expires_at=event.at + 1, now=event.at)
 
 
 def _value(limit: Limit, call: Call[Any]) -> str:

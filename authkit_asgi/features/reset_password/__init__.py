@@ -46,8 +46,8 @@ class ResetPassword:
             body=ForgotBody,
             refusals=(InvalidInput, CrossSite, TooMany, Unavailable),
             limits=(
-                Limit(times=3, per=10 * MINUTE, by="email"),
                 Limit(times=30, per=HOUR, by="ip"),
+                Limit(times=3, per=10 * MINUTE, by="email"),
             ),
         )
         reset = Route(

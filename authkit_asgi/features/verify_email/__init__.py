@@ -53,8 +53,8 @@ class VerifyEmail:
             body=EmailBody,
             refusals=(InvalidInput, CrossSite, TooMany, Unavailable),
             limits=(
-                Limit(times=3, per=10 * MINUTE, by="email"),
                 Limit(times=30, per=HOUR, by="ip"),
+                Limit(times=3, per=10 * MINUTE, by="email"),
             ),
         )
         verify = Route(
