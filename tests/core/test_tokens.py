@@ -1,0 +1,564 @@
+"""Tokens: what was minted is read as it was meant, and nothing else is read at all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from authkit_asgi.core.tokens import (
+    ACCESS,
+    CLOCK_SKEW,
+    MAX_BYTES,
+    MAX_INTEGER,
+    REFRESH,
+    Claims,
+    Kind,
+    Tokens,
+)
+
+ISSUER = "https://app.example"
+NOW = 1_800_000_000
+HOUR = 3600
+TICKET = Kind("ticket", "tt+jwt")  # a third kind, as a feature might bring one
+SECRETS = {
+    ACCESS: ("a-canary-of-the-access-tokens-000",),
+    REFRESH: ("a-canary-of-the-refresh-tokens-00",),
+    TICKET: ("a-canary-of-the-ticket-tokens-000",),
+}
+KINDS = tuple(SECRETS)
+LONGEST = {ACCESS: HOUR, REFRESH: 30 * 24 * HOUR}
+TOKENS = Tokens(ISSUER, SECRETS, LONGEST)
+CLAIMS = Claims(
+    subject="user-1",
+    session_id="session-1",
+    generation=3,
+    epoch=2,
+    issued_at=NOW,
+    expires_at=NOW + HOUR,
+    profile={"username": "ada", "isAdmin": False},
+)
+PAYLOAD: dict[str, Any] = {
+    "iss": ISSUER,
+    "aud": f"{ISSUER}/access",
+    "sub": "user-1",
+    "sid": "session-1",
+    "gen": 3,
+    "epoch": 2,
+    "iat": NOW,
+    "exp": NOW + HOUR,
+}
+
+
+def encode(raw: bytes) -> bytes:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def decode(segment: bytes) -> bytes:
+    return base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+
+
+def signed(payload: bytes, kind: Kind = ACCESS, tokens: Tokens = TOKENS) -> bytes:
+    """A token with our own signature, whatever its payload says."""
+    key = tokens._signing[kind]
+    message = key.header + b"." + encode(payload)
+    return message + b"." + key.sign(message)
+
+
+def saying(**changes: object) -> bytes:
+    """A signed access token whose payload differs from a good one; None leaves a member out."""
+    payload = {**PAYLOAD, **changes}
+    return signed(json.dumps({k: v for k, v in payload.items() if v is not None}).encode())
+
+
+def text(**raw: str) -> bytes:
+    """As `saying`, with members spelled by hand: `exp="1e9"`."""
+    members = {name: json.dumps(value) for name, value in PAYLOAD.items()} | raw
+    return signed(("{" + ",".join(f'"{k}":{v}' for k, v in members.items()) + "}").encode())
+
+
+def minted(kind: Kind = ACCESS, **changes: Any) -> bytes:
+    return TOKENS.mint(kind, replace(CLAIMS, **changes)).encode()
+
+
+def read(token: bytes | None, kind: Kind = ACCESS, now: float = NOW) -> Claims | None:
+    return TOKENS.read(kind, token, now=now)
+
+
+def header_of(token: bytes) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(decode(token.split(b".")[0]))
+    return loaded
+
+
+# --- what is minted -----------------------------------------------------------------------------
+
+
+def test_what_is_minted_is_read() -> None:
+    assert read(minted()) == CLAIMS
+
+
+def test_a_payload_written_by_hand_is_read() -> None:
+    """The helper above makes good tokens, so that what it makes badly is refused for its reason."""
+    assert read(saying()) == replace(CLAIMS, profile={})
+    assert read(text()) == replace(CLAIMS, profile={})
+
+
+def test_a_token_is_a_plain_jwt() -> None:
+    header, payload, _ = minted().split(b".")
+    assert json.loads(decode(header)).keys() == {"alg", "kid", "typ"}
+    assert json.loads(decode(payload)) == {"username": "ada", "isAdmin": False, **PAYLOAD}
+
+
+def test_nothing_secret_is_in_a_repr() -> None:
+    key = TOKENS._signing[ACCESS]
+    shown = repr((TOKENS, key, CLAIMS))
+    assert "canary" not in shown
+    assert repr(key.secret)[2:-1] not in shown
+    assert "ada" not in shown
+
+
+@pytest.mark.parametrize("name", ["iss", "aud", "sub", "sid", "gen", "epoch", "iat", "exp"])
+def test_profile_claims_never_override_a_registered_one(name: str) -> None:
+    claims = read(minted(profile={name: "evil", "username": "ada"}))
+    assert claims == replace(CLAIMS, profile={"username": "ada"})
+
+
+def test_profile_claims_cannot_be_changed_for_the_next_request() -> None:
+    """T-18."""
+    claims = read(minted(profile={"team": {"roles": ["reader"]}, "tags": [{"a": 1}]}))
+    assert claims is not None
+    profile: Any = claims.profile
+    with pytest.raises(TypeError):
+        profile["isAdmin"] = True
+    with pytest.raises(TypeError):
+        profile["team"]["roles"] = ("admin",)
+    assert profile["team"]["roles"] == ("reader",)
+    with pytest.raises(TypeError):
+        profile["tags"][0]["a"] = 2
+
+
+# --- kinds, issuers and keys --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verifier", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_each_verifier_refuses_every_other_kind(kind: Kind, verifier: Kind) -> None:
+    """T-06, S-14."""
+    assert (read(minted(kind), verifier) is not None) is (kind is verifier)
+
+
+@pytest.mark.parametrize("verifier", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_kinds_stay_apart_even_when_they_share_a_secret(kind: Kind, verifier: Kind) -> None:
+    """T-06: a setting gone wrong must not turn an access token into a refresh token."""
+    shared = Tokens(ISSUER, dict.fromkeys(KINDS, SECRETS[ACCESS]))
+    token = shared.mint(kind, CLAIMS).encode()
+    assert (shared.read(verifier, token, now=NOW) is not None) is (kind is verifier)
+
+
+def test_a_header_of_one_kind_under_the_key_of_another_is_refused() -> None:
+    """T-06: header, key and audience must all agree."""
+    access, refresh = TOKENS._signing[ACCESS], TOKENS._signing[REFRESH]
+    message = access.header + b"." + encode(json.dumps(PAYLOAD).encode())
+    assert read(message + b"." + refresh.sign(message)) is None
+    assert read(signed(json.dumps(PAYLOAD).encode(), REFRESH), REFRESH) is None  # aud: access
+
+
+def test_another_installation_with_the_same_secret_is_refused() -> None:
+    """T-07."""
+    other = Tokens("https://other.example", SECRETS)
+    assert other.read(ACCESS, minted(), now=NOW) is None
+
+
+def test_of_several_secrets_the_first_signs_and_all_verify() -> None:
+    """T-15."""
+    old, new = SECRETS[ACCESS][0], "the-new-secret-of-the-access-tokens"
+    before = Tokens(ISSUER, {ACCESS: (old,)})
+    between = Tokens(ISSUER, {ACCESS: (new, old)})
+    after = Tokens(ISSUER, {ACCESS: (new,)})
+    by_old = before.mint(ACCESS, CLAIMS).encode()
+    by_new = between.mint(ACCESS, CLAIMS).encode()
+    assert between.read(ACCESS, by_old, now=NOW) == CLAIMS
+    assert between.read(ACCESS, by_new, now=NOW) == CLAIMS
+    assert after.read(ACCESS, by_new, now=NOW) == CLAIMS
+    assert after.read(ACCESS, by_old, now=NOW) is None  # removed: refused at once
+    assert before.read(ACCESS, by_new, now=NOW) is None
+
+
+# --- forged headers -----------------------------------------------------------------------------
+
+
+def with_header(**changes: object) -> bytes:
+    """A good payload under another header, correctly signed with our own key."""
+    key = TOKENS._signing[ACCESS]
+    header = {**header_of(minted()), **changes}
+    stated = {name: value for name, value in header.items() if value is not None}
+    message = encode(json.dumps(stated, separators=(",", ":")).encode())
+    message += b"." + encode(json.dumps(PAYLOAD).encode())
+    return message + b"." + key.sign(message)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"alg": "none"}, id="T-01 none"),
+        pytest.param({"alg": "nOnE"}, id="T-01 none in another case"),
+        pytest.param({"alg": "hs256"}, id="T-01 lower case"),
+        pytest.param({"alg": "HS384"}, id="T-01 HS384"),
+        pytest.param({"alg": "RS256"}, id="T-01 RS256"),
+        pytest.param({"alg": "EdDSA"}, id="T-01 EdDSA"),
+        pytest.param({"alg": None}, id="T-01 no alg"),
+        pytest.param({"alg": ["HS256"]}, id="T-01 a list"),
+        pytest.param({"jwk": {"kty": "oct", "k": "AAAA"}}, id="T-02 jwk"),
+        pytest.param({"jku": "https://evil.example/jwks"}, id="T-02 jku"),
+        pytest.param({"x5u": "https://evil.example/cert"}, id="T-02 x5u"),
+        pytest.param({"x5c": ["AAAA"]}, id="T-02 x5c"),
+        pytest.param({"crit": ["exp"]}, id="T-03 crit"),
+        pytest.param({"crit": []}, id="T-03 empty crit"),
+        pytest.param({"b64": False, "crit": ["b64"]}, id="T-03 b64"),
+        pytest.param({"zip": "DEF"}, id="T-03 zip"),
+        pytest.param({"enc": "A128GCM", "alg": "dir"}, id="T-23 JWE"),
+        pytest.param({"kid": None}, id="T-04 no kid"),
+        pytest.param({"kid": "unknown"}, id="T-04 unknown kid"),
+        pytest.param({"kid": "../../etc/passwd"}, id="T-04 path"),
+        pytest.param({"kid": "' OR 1=1 --"}, id="T-04 SQL"),
+        pytest.param({"kid": 7}, id="T-04 number"),
+        pytest.param({"kid": {"a": 1}}, id="T-04 object"),
+        pytest.param({"typ": "JWT"}, id="T-06 JWT"),
+        pytest.param({"typ": "rt+jwt"}, id="T-06 another kind"),
+        pytest.param({"typ": None}, id="T-06 no typ"),
+        pytest.param({"cty": "JWT"}, id="one member more"),
+    ],
+)
+def test_no_header_but_ours_is_looked_at(changes: dict[str, object]) -> None:
+    assert read(with_header(**changes)) is None
+
+
+def test_the_same_header_in_other_bytes_is_refused() -> None:
+    """T-12: order, white space and doubled members are all other bytes."""
+    key = TOKENS._signing[ACCESS]
+    header = header_of(minted())
+    assert read(with_header()) is not None
+    spellings = [
+        json.dumps(header),
+        json.dumps(dict(reversed(header.items())), separators=(",", ":")),
+        json.dumps(header, separators=(",", ":"))[:-1] + ',"alg":"HS256"}',
+    ]
+    for spelling in spellings:
+        message = encode(spelling.encode()) + b"." + encode(json.dumps(PAYLOAD).encode())
+        assert read(message + b"." + key.sign(message)) is None
+
+
+def test_an_unsigned_token_is_refused() -> None:
+    """T-01."""
+    header, payload, signature = minted().split(b".")
+    nothing = encode(b'{"alg":"none"}')
+    assert read(nothing + b"." + payload + b".") is None
+    assert read(header + b"." + payload + b".") is None
+    assert read(header + b"." + payload) is None
+    assert read(nothing + b"." + payload + b"." + signature) is None
+
+
+def test_the_secret_itself_is_not_the_key() -> None:
+    """What an attacker who learns one secret signs by hand under HS256 needs our header, too."""
+    header, payload, _ = minted().split(b".")
+    message = header + b"." + payload
+    raw = hmac.digest(SECRETS[ACCESS][0].encode(), message, hashlib.sha256)
+    assert read(message + b"." + encode(raw)) is None
+
+
+# --- spellings ----------------------------------------------------------------------------------
+
+
+def test_the_signature_has_one_spelling() -> None:
+    """T-19: its last character carries two unused bits, so three more texts decode the same."""
+    token = minted()
+    twins = [
+        token[:-1] + bytes([last])
+        for last in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    ]
+    same = [one for one in twins if decode(one.split(b".")[2]) == decode(token.split(b".")[2])]
+    assert len(same) == 4
+    assert [one for one in twins if read(one)] == [token]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda token: token + b"=", id="padding"),
+        pytest.param(lambda token: token.replace(b".", b"=.", 1), id="padded header"),
+        pytest.param(lambda token: token + b".", id="a dot more"),
+        pytest.param(lambda token: b"." + token, id="a dot before"),
+        pytest.param(lambda token: token.replace(b".", b"..", 1), id="a doubled dot"),
+        pytest.param(lambda token: token + b".AAAA", id="four segments"),
+        pytest.param(lambda token: token + b".AAAA.AAAA", id="T-23 five segments"),
+        pytest.param(lambda token: token + b"\n", id="a line feed"),
+        pytest.param(lambda token: token + b" ", id="a space behind"),
+        pytest.param(lambda token: b" " + token, id="a space before"),
+        pytest.param(lambda token: token + b"\x00", id="a NUL"),
+        pytest.param(lambda token: b'"' + token + b'"', id="quotes"),
+        pytest.param(lambda token: b"Bearer " + token, id="a scheme"),
+        pytest.param(lambda token: token.replace(b"_", b"/").replace(b"-", b"+") + b"+", id="b64"),
+        pytest.param(lambda token: token.decode().encode("utf-16"), id="UTF-16"),
+        pytest.param(lambda token: b"\xef\xbb\xbf" + token, id="a BOM"),
+        pytest.param(lambda token: token + b"\xff", id="not ASCII"),
+        pytest.param(lambda token: token.replace(b".", b"%2e"), id="percent"),
+        pytest.param(lambda token: b"", id="nothing"),
+        pytest.param(lambda token: b"..", id="dots"),
+        pytest.param(lambda token: token + token, id="twice"),
+    ],
+)
+def test_a_token_has_one_spelling(spoil: Callable[[bytes], bytes]) -> None:
+    """T-05."""
+    assert read(spoil(minted())) is None
+
+
+def test_no_token_is_no_token() -> None:
+    assert read(None) is None
+
+
+def test_a_token_may_have_4096_bytes_and_not_one_more() -> None:
+    """T-05."""
+    fitting = [minted(profile={"x": "y" * length}) for length in range(2600, 2900)]
+    lengths = {len(token) for token in fitting if read(token)}
+    assert max(lengths) == MAX_BYTES
+    assert {len(token) for token in fitting if not read(token)}
+    assert min(len(token) for token in fitting if not read(token)) > MAX_BYTES
+
+
+# --- claims -------------------------------------------------------------------------------------
+
+NUMBERS = ("gen", "epoch", "iat", "exp")
+NOT_WHOLE = {
+    "float": f"{NOW}.0",
+    "exponent": "18e8",
+    "string": f'"{NOW}"',
+    "true": "true",
+    "null": "null",
+    "NaN": "NaN",
+    "Infinity": "Infinity",
+    "negative": "-1",
+    "over 2^53": str(MAX_INTEGER + 1),
+    "huge": "9" * 400,
+    "array": f"[{NOW}]",
+    "object": "{}",
+}
+
+
+@pytest.mark.parametrize("spelling", NOT_WHOLE.values(), ids=NOT_WHOLE.keys())
+@pytest.mark.parametrize("name", NUMBERS)
+def test_whole_numbers_are_whole_numbers(name: str, spelling: str) -> None:
+    """T-09."""
+    assert read(text(**{name: spelling})) is None
+
+
+@pytest.mark.parametrize("name", ["iss", "aud", "sub", "sid"])
+@pytest.mark.parametrize("value", ["", 1, True, [], ["user-1"], {}, 1.5], ids=repr)
+def test_texts_are_texts(name: str, value: object) -> None:
+    assert read(saying(**{name: value})) is None
+
+
+@pytest.mark.parametrize("name", PAYLOAD)
+def test_no_registered_claim_may_be_missing(name: str) -> None:
+    """T-08."""
+    assert read(saying(**{name: None})) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"iss": ISSUER + "/"}, id="iss with a slash"),
+        pytest.param({"iss": ISSUER.upper()}, id="iss in upper case"),
+        pytest.param({"iss": ISSUER[:-1]}, id="a prefix of iss"),
+        pytest.param({"iss": [ISSUER]}, id="iss in a list"),
+        pytest.param({"aud": ISSUER}, id="a prefix of aud"),
+        pytest.param({"aud": f"{ISSUER}/refresh"}, id="aud of another kind"),
+        pytest.param({"aud": [f"{ISSUER}/access"]}, id="aud in a list"),
+        pytest.param({"aud": f"{ISSUER}/accessory"}, id="aud with more"),
+    ],
+)
+def test_issuer_and_audience_are_compared_exactly(changes: dict[str, object]) -> None:
+    """T-07."""
+    assert read(saying(**changes)) is None
+
+
+def good_text() -> str:
+    return json.dumps(PAYLOAD)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(good_text()[:-1].encode() + b',"exp":9007199254740991}', id="T-12 doubled"),
+        pytest.param(good_text()[:-1].encode() + b',"a":{"b":1,"b":2}}', id="T-12 doubled within"),
+        pytest.param(good_text()[:-1].encode() + b',"a":1,"\\u0061":2}', id="T-12 by escape"),
+        pytest.param(good_text()[:-1].encode() + b',"x":NaN}', id="T-13 NaN"),
+        pytest.param(good_text()[:-1].encode() + b',"x":-Infinity}', id="T-13 Infinity"),
+        pytest.param(good_text()[:-1].encode() + b',"x":[1,{"y":NaN}]}', id="T-13 NaN within"),
+        pytest.param(good_text().encode("utf-16"), id="T-05 UTF-16"),
+        pytest.param(good_text().encode("utf-16-le"), id="T-05 UTF-16 without a BOM"),
+        pytest.param(good_text().encode("utf-32"), id="T-05 UTF-32"),
+        pytest.param(b"\xef\xbb\xbf" + good_text().encode(), id="T-05 BOM"),
+        pytest.param(good_text()[:-1].encode() + b',"x":"\xff"}', id="not UTF-8"),
+        pytest.param(good_text().encode() + b"{}", id="two values"),
+        pytest.param(good_text()[:-1].encode() + b",}", id="a comma more"),
+        pytest.param(f"[{good_text()}]".encode(), id="an array"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b'"text"', id="a string"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\x00" * 8, id="zeros"),
+        pytest.param(b"9" * 2900, id="T-13 a long number"),
+        pytest.param(b"[" * 2900, id="T-13 deep and unclosed"),
+        pytest.param(b"[" * 1400 + b"]" * 1400, id="T-13 deep"),
+        pytest.param(b'{"a":' * 500 + b"1" + b"}" * 500, id="T-13 deep objects"),
+    ],
+)
+def test_a_payload_is_one_strict_json_object(payload: bytes) -> None:
+    """Under our own signature: not even a mistake of ours is read kindly."""
+    assert read(signed(payload)) is None
+
+
+@pytest.mark.parametrize("depth", [1, 50, 300, 450, 600, 900, 990, 1100])
+def test_deep_profile_claims_raise_nothing(depth: int) -> None:
+    """T-13."""
+    deep = good_text()[:-1] + ',"x":' + "[" * depth + "]" * depth + "}"
+    claims = read(signed(deep.encode()))
+    assert claims is not None or depth > 50
+
+
+@pytest.mark.parametrize("name", ["sub", "sid", "iss", "aud", "username"])
+def test_a_lone_surrogate_is_no_text(name: str) -> None:
+    """T-13: no database and no answer could hold it, so the fault would show up elsewhere."""
+    assert read(text(**{name: r'"\ud800"'})) is None
+
+
+def test_text_beyond_the_basic_plane_is_read() -> None:
+    claims = read(minted(profile={"username": "zoë 🦉"}))
+    assert claims is not None
+    assert claims.profile["username"] == "zoë 🦉"
+
+
+# --- times --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at", "alive"),
+    [
+        pytest.param(NOW - CLOCK_SKEW, True, id="T-10 issued by a clock within the skew"),
+        pytest.param(NOW - CLOCK_SKEW - 0.1, False, id="T-10 issued by a clock beyond the skew"),
+        pytest.param(NOW, True, id="at once"),
+        pytest.param(NOW + HOUR - 0.001, True, id="just before its end"),
+        pytest.param(NOW + HOUR, False, id="T-10 exactly at its end"),
+        pytest.param(NOW + HOUR + 1, False, id="after its end"),
+    ],
+)
+def test_a_token_lives_from_its_issue_to_its_end(at: float, alive: bool) -> None:
+    assert (read(minted(), now=at) is not None) is alive
+
+
+def test_an_expired_token_is_read_by_those_who_ask_for_it() -> None:
+    later = NOW + 10 * HOUR
+    assert TOKENS.read(ACCESS, minted(), now=later) is None
+    assert TOKENS.read(ACCESS, minted(), now=later, expired_too=True) == CLAIMS
+
+
+def test_a_token_from_the_future_is_not_read_even_by_those() -> None:
+    assert TOKENS.read(ACCESS, minted(), now=NOW - HOUR, expired_too=True) is None
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "alive"), [(HOUR, True), (HOUR + 1, True), (HOUR + 2, False), (10**9, False)]
+)
+def test_a_lifetime_over_the_maximum_is_refused(lifetime: int, alive: bool) -> None:
+    """T-11. One second is for rounding: both ends are whole."""
+    assert (read(minted(expires_at=NOW + lifetime)) is not None) is alive
+
+
+# --- the oracle, and a flood of mutations -------------------------------------------------------
+
+
+def oracle(token: bytes) -> dict[str, Any]:
+    """PyJWT's own opinion. Raises what it raises."""
+    key = TOKENS._signing[ACCESS]
+    options: Any = {
+        "require": ["exp", "iat", "aud", "iss", "sub"],
+        "verify_exp": False,  # our `now` is an argument
+        "verify_iat": False,
+    }
+    decoded: dict[str, Any] = jwt.decode(
+        token,
+        key.secret,
+        algorithms=["HS256"],
+        audience=f"{ISSUER}/access",
+        issuer=ISSUER,
+        options=options,
+    )
+    return decoded
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+CHANGES = st.dictionaries(st.sampled_from([*PAYLOAD, "username", "team"]), JSON_VALUES)
+
+
+@settings(max_examples=300, deadline=None)
+@given(changes=CHANGES, drop=st.sets(st.sampled_from(list(PAYLOAD)), max_size=1))
+def test_what_we_accept_the_oracle_accepts_with_the_same_claims(
+    changes: dict[str, object], drop: set[str]
+) -> None:
+    payload = {name: value for name, value in {**PAYLOAD, **changes}.items() if name not in drop}
+    token = signed(json.dumps(payload).encode())
+    claims = read(token)
+    if claims is None:
+        return
+    assert oracle(token) == payload
+    assert (claims.subject, claims.session_id) == (payload["sub"], payload["sid"])
+    assert (claims.generation, claims.epoch) == (payload["gen"], payload["epoch"])
+    assert (claims.issued_at, claims.expires_at) == (payload["iat"], payload["exp"])
+
+
+def test_the_oracle_reads_what_we_mint() -> None:
+    assert oracle(minted()) == {"username": "ada", "isAdmin": False, **PAYLOAD}
+
+
+def mutations(token: bytes, count: int) -> Iterator[bytes]:
+    dice = random.Random(20)
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \x00\xff"
+    for _ in range(count):
+        spoiled = bytearray(token)
+        for _ in range(dice.choice((1, 1, 1, 2, 5))):
+            place = dice.randrange(len(spoiled))
+            what = dice.randrange(4)
+            if what == 0:
+                spoiled[place] = dice.choice(alphabet)
+            elif what == 1:
+                spoiled.insert(place, dice.choice(alphabet))
+            elif what == 2:
+                del spoiled[place]
+            else:
+                end = dice.randrange(place, min(place + 40, len(spoiled)))
+                spoiled[place:end] = bytes(reversed(spoiled[place:end]))
+        yield bytes(spoiled)
+
+
+def test_of_twenty_thousand_mutations_none_is_accepted() -> None:
+    """Each either is the good token itself, or is refused without an exception."""
+    good = {minted(), minted(REFRESH, expires_at=NOW + 2 * HOUR)}
+    for token in good:
+        for spoiled in mutations(token, 10_000):
+            if spoiled not in good:
+                assert read(spoiled) is None
+                assert read(spoiled, REFRESH) is None
