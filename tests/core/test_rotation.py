@@ -1,0 +1,126 @@
+"""What a returning refresh token means: every case, against a table written a second time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from authkit_asgi.core.rotation import Session, Verdict, is_over, judge, outlives
+
+NOW = 1_800_000_000.0
+GRACE = 30.0
+ROW = Session(
+    id="s",
+    user_id="u",
+    generation=5,
+    confirmed=5,
+    rotated_at=NOW - 3600,
+    created_at=NOW - 9000,
+    last_seen_at=NOW - 3600,
+    idle_expires_at=NOW + 3600,
+    expires_at=NOW + 7200,
+)
+
+
+def expected(row: Session, presented: int, now: float, grace: float) -> Verdict:
+    """DESIGN section 7, put in other words and in another order."""
+    if row.closed_at is not None:
+        return Verdict.DEAD
+    if not (now < row.idle_expires_at and now < row.expires_at):
+        return Verdict.DEAD
+    if presented > row.generation:
+        return Verdict.ROLLED_BACK
+    if presented == row.generation:
+        return Verdict.ROTATE
+    if presented < row.generation - 1:
+        return Verdict.REUSED
+    answer_was_seen = row.confirmed >= row.generation
+    long_ago = now > row.rotated_at + grace
+    return Verdict.REUSED if answer_was_seen and long_ago else Verdict.JOIN
+
+
+def test_every_case_of_the_table() -> None:
+    """S-02, S-03, S-04, S-07, S-09."""
+    seen = set()
+    grid = product(
+        range(4),  # the row's generation
+        range(6),  # the presented one
+        range(4),  # confirmed
+        (-3600, -30.001, -30, 0, 3600),  # rotated at; the last: by a clock that was ahead
+        (0, 30, 300),  # grace
+        (None, NOW - 1),  # closed
+        (-1, 0, 1),  # idle end
+        (-1, 0, 1),  # absolute end
+    )
+    for generation, presented, confirmed, rotated, grace, closed, idle, absolute in grid:
+        row = replace(
+            ROW,
+            generation=generation,
+            confirmed=confirmed,
+            rotated_at=NOW + rotated,
+            closed_at=closed,
+            idle_expires_at=NOW + idle,
+            expires_at=NOW + absolute,
+        )
+        verdict = judge(row, presented, now=NOW, grace=grace)
+        assert verdict is expected(row, presented, NOW, grace), (row, presented, grace)
+        seen.add(verdict)
+    assert seen == set(Verdict)
+
+
+def test_no_row_is_dead() -> None:
+    assert judge(None, 0, now=NOW, grace=GRACE) is Verdict.DEAD
+
+
+@pytest.mark.parametrize(
+    ("change", "presented", "verdict"),
+    [
+        pytest.param({}, 5, Verdict.ROTATE, id="the current one"),
+        pytest.param({}, 4, Verdict.REUSED, id="S-04 a used one, its successor seen in use"),
+        pytest.param({"confirmed": 4}, 4, Verdict.JOIN, id="S-08 a lost answer, an hour later"),
+        pytest.param({"rotated_at": NOW - 30}, 4, Verdict.JOIN, id="S-03 a twin, in the grace"),
+        pytest.param({"confirmed": 4}, 3, Verdict.REUSED, id="two behind is never a lost answer"),
+        pytest.param({"rotated_at": NOW}, 3, Verdict.REUSED, id="two behind, in the grace"),
+        pytest.param({}, 6, Verdict.ROLLED_BACK, id="S-07 a restored backup"),
+        pytest.param({"closed_at": NOW - 1}, 5, Verdict.DEAD, id="closed"),
+        pytest.param({"closed_at": NOW - 1}, 3, Verdict.DEAD, id="an old one of a closed session"),
+        pytest.param({"closed_at": 0.0}, 5, Verdict.DEAD, id="closed at the epoch"),
+        pytest.param({"idle_expires_at": NOW}, 5, Verdict.DEAD, id="S-09 exactly at the idle end"),
+        pytest.param({"expires_at": NOW}, 5, Verdict.DEAD, id="S-09 exactly at the absolute end"),
+    ],
+)
+def test_what_a_token_means(change: dict[str, Any], presented: int, verdict: Verdict) -> None:
+    row = replace(ROW, **change)
+    assert judge(row, presented, now=NOW, grace=GRACE) is verdict
+
+
+@pytest.mark.parametrize(
+    ("row_epoch", "user_epoch", "spared", "lives"),
+    [
+        pytest.param(0, 0, "", True, id="nothing happened"),
+        pytest.param(0, 1, "", False, id="all sessions were ended"),
+        pytest.param(0, 1, "s", True, id="all but this one"),
+        pytest.param(0, 1, "other", False, id="all but another one"),
+        pytest.param(1, 1, "other", True, id="opened since"),
+        pytest.param(1, 2, "s", True, id="spared once more"),
+        pytest.param(0, 2, "", False, id="spared once, and not again"),
+        pytest.param(2, 1, "", True, id="the user's row is older than a token's"),
+    ],
+)
+def test_who_outlives_an_epoch(row_epoch: int, user_epoch: int, spared: str, lives: bool) -> None:
+    assert outlives(replace(ROW, epoch=row_epoch), epoch=user_epoch, spared=spared) is lives
+
+
+def test_an_unnamed_session_is_never_the_spared_one() -> None:
+    """`spared` is empty when nobody is: no session's id may be empty for that."""
+    assert not outlives(replace(ROW, epoch=0), epoch=1, spared="")
+
+
+def test_a_session_ends_at_the_nearer_of_its_ends() -> None:
+    assert ROW.ends_at == ROW.idle_expires_at
+    assert replace(ROW, expires_at=NOW + 1).ends_at == NOW + 1
+    assert not is_over(ROW, now=ROW.ends_at - 0.001)
+    assert is_over(ROW, now=ROW.ends_at)
