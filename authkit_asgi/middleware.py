@@ -94,14 +94,13 @@ class Visit:
     """What is known of a request: who asks, and what the answer has to carry.
 
     `pair`: new tokens were made. `cookies`: Set-Cookie values for them, or to clear dead ones.
-    `unconfirmed`: this worker sees the identity's token for the first time. `bearer`: no cookie was
-    needed, so no other site can have sent it. `trouble`: why nobody is signed in.
+    `bearer`: no cookie was needed, so no other site can have sent it. `trouble`: why nobody is
+    signed in.
     """
 
     identity: Identity | None = None
     pair: TokenPair | None = None
     cookies: Sequence[str] = ()
-    unconfirmed: bool = False
     bearer: bool = False
     trouble: AuthError | None = None
 
@@ -125,6 +124,8 @@ class AuthMiddleware:
         # before.
         self._by_header: Remembered[Identity] = Remembered()
         self._by_token: Remembered[Identity] = Remembered()
+        # Generations seen in use, of which the store does not know yet.
+        self._unconfirmed: set[tuple[str, int]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handle = {
@@ -168,7 +169,7 @@ class AuthMiddleware:
         elif identity is not None and access is Access.PROTECTED:
             send = _private(send)
         await self.app(self._told(scope, visit), receive, send)
-        if visit.unconfirmed and identity is not None:
+        if self._unconfirmed and identity is not None:
             await self._confirm(identity)
         return None
 
@@ -219,20 +220,22 @@ class AuthMiddleware:
     async def _by_access_token(self, token: bytes | None, now: float) -> Visit | None:
         if token is None:
             return None
-        identity, unconfirmed = self._by_token.get(token), False
+        identity = self._by_token.get(token)
         if identity is None:
             claims = self._guard.tokens.read(ACCESS, token, now=now)
             if claims is None:
                 return None
-            identity, unconfirmed = identity_of(claims), claims.generation > 0
+            identity = identity_of(claims)
         if now >= identity.expires_at:
             return None
         if not self._revocations.is_fresh(now):
             await self._catch_up(now)
         if self._revocations.denies(identity):
             return None
-        self._by_token.put(token, identity)
-        return Visit(identity=identity, unconfirmed=unconfirmed)
+        if self._by_token.get(token) is None:
+            self._by_token.put(token, identity)
+            self._note_unconfirmed(identity)
+        return Visit(identity=identity)
 
     def _without_refresh(self, access: bytes | None, now: float) -> Visit:
         # Ours, and over: nothing will ever bring it back.
@@ -300,13 +303,30 @@ class AuthMiddleware:
             answer = refusal(trouble, cookies=visit.cookies)
         await answer(scope, receive, send)
 
+    def _note_unconfirmed(self, identity: Identity) -> None:
+        if identity.generation > 0:
+            if len(self._unconfirmed) >= REMEMBERED:
+                self._unconfirmed.clear()
+            self._unconfirmed.add((identity.session_id, identity.generation))
+
     async def _confirm(self, identity: Identity) -> None:
-        # After the answer is out, and best effort: until it is written, the predecessor stays
-        # redeemable.
+        """Write down that this generation's tokens arrived; until then their predecessor stays
+        redeemable. After the answer is out, and best effort: what fails, or is cancelled, is left
+        to the next request."""
+        seen = (identity.session_id, identity.generation)
+        if seen not in self._unconfirmed:
+            return
+        self._unconfirmed.remove(seen)
+        written = False
         try:
+            await self._guard.start()
             await self._sessions.confirm(identity)
+            written = True
         except StoreUnavailable:
             logger.debug("A confirmation was not written")
+        finally:
+            if not written:
+                self._unconfirmed.add(seen)
 
     def _with_cookies(self, send: Send, cookies: Sequence[str]) -> Send:
         async def wrapped(message: Message) -> None:
@@ -363,7 +383,7 @@ class AuthMiddleware:
         # A browser lets any site open a socket and sends our cookies along (SECURITY P-14).
         if identity is not None and not visit.bearer and not self._is_own_socket(scope):
             return await _deny(CrossSite(), scope, receive, send)
-        if identity is not None and visit.unconfirmed:
+        if self._unconfirmed and identity is not None:
             await self._confirm(identity)
         return await self.app(self._told(scope, visit), receive, send)
 

@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from authkit_asgi import AuthKit, PathRules
+from authkit_asgi.core.paths import Access
 from authkit_asgi.core.tokens import ACCESS, REFRESH, Kind
 from authkit_asgi.middleware import AuthMiddleware
 from authkit_asgi.store.memory import MemoryStore
@@ -399,3 +400,56 @@ class TestConfirmation:
             assert (await ask(guard, "/members", new)).status == 401
             assert (await ask(guard, "/members", other)).status == 200
             assert here.ear.names().count("SessionReused") == 1
+
+    @pytest.mark.parametrize(
+        "obstacle",
+        [
+            pytest.param("fault", id="the app fails"),
+            pytest.param("cancelled", id="the visitor is gone"),
+            pytest.param("outage", id="the store does not answer"),
+            pytest.param("cross-site", id="the request is refused"),
+            pytest.param("auth", id="the visitor is sent home"),
+        ],
+    )
+    async def test_what_came_between_only_puts_it_off(self, obstacle: str) -> None:
+        """Otherwise one request that fails would leave a stolen predecessor good for an hour."""
+        store = BrittleStore(MemoryStore())
+        async with world(store=store) as here:
+            guard, app = guarded(here)
+            _, new = await self.refreshed(here, guard)
+            await self.hindered(obstacle, guard, app, store, new)
+            assert await self.confirmed(here, new) == 0
+            for _ in range(2):
+                assert (await ask(guard, "/members", new)).status == 200
+            assert await self.confirmed(here, new) == 1
+
+    async def hindered(
+        self, obstacle: str, guard: AuthMiddleware, app: App, store: BrittleStore, new: Tokens
+    ) -> None:
+        scope = anyio.CancelScope()
+
+        async def in_the_way(_: Scope) -> None:
+            if obstacle == "outage":
+                store.down = True
+            elif obstacle == "fault":
+                raise ZeroDivisionError
+            else:
+                scope.cancel()
+                await anyio.sleep_forever()
+
+        if obstacle == "cross-site":
+            foreign = {"sec-fetch-site": "cross-site"}
+            assert (await ask(guard, method="POST", tokens=new, headers=foreign)).status == 403
+            return
+        if obstacle == "auth":
+            assert guard.rules.match("/user/login") is Access.AUTH
+            assert (await ask(guard, "/user/login", new)).status == 303
+            return
+        app.then = in_the_way
+        with scope:
+            if obstacle == "fault":
+                with pytest.raises(ZeroDivisionError):
+                    await ask(guard, tokens=new)
+            else:
+                await ask(guard, tokens=new)
+        app.then, store.down = None, False
