@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from re import fullmatch
-from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Literal, TypeVar, get_args, get_type_hints
 
 from authkit_asgi.errors import StoreUnavailable
 from authkit_asgi.store import R, Range, Table, Taken, Value, Where
@@ -302,12 +302,15 @@ _REVIVE: dict[type, Callable[[Any], Any]] = {
 
 def _kind(annotation: Any) -> type:
     """The type of a column; whether it may be None is not part of that."""
-    arms = [arm for arm in get_args(annotation) if arm is not type(None)]
-    alone = arms[0] if len(arms) == 1 else annotation
-    kind: type = get_origin(alone) or alone
-    if kind not in _AFFINITY:
-        raise TypeError(f"A store cannot hold {annotation}")
-    return kind
+    arms = get_args(annotation)
+    if len(arms) == 2 and type(None) in arms:
+        annotation = arms[0] if arms[1] is type(None) else arms[1]
+    if annotation == tuple[str, ...]:
+        return tuple
+    for kind in (str, int, float, bool):
+        if annotation == kind:
+            return kind
+    raise TypeError(f"A store cannot hold {annotation}")
 
 
 def _default(column: Field[Any], annotation: Any) -> Any:

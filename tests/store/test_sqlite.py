@@ -218,6 +218,11 @@ def test_a_full_disk_is_an_outage_until_there_is_room(tmp_path: Path) -> None:
     assert afterwards == kept + 1
 
 
+def test_a_row_too_large_for_the_disk_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Q-05."""
+    assert race("crowd_the_disk", tmp_path / "rows.db", processes=1) == [[["small"] * 10, 10]]
+
+
 # One transaction for many
 
 
@@ -314,6 +319,12 @@ class Dated:
     on: date
 
 
+@dataclass(frozen=True)
+class Mixed:
+    id: str
+    one: tuple[str]
+
+
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
@@ -322,6 +333,7 @@ class Dated:
         pytest.param(Table(name="notes\n", record=Note), ValueError, id="a line's end"),
         pytest.param(Table(name="notes", record=Note, key="no"), LookupError, id="no such key"),
         pytest.param(Table(name="dates", record=Dated), TypeError, id="a column of no known kind"),
+        pytest.param(Table(name="mixed", record=Mixed), TypeError, id="a tuple of another shape"),
     ],
 )
 async def test_a_table_that_cannot_be_is_refused(

@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import anyio
 
@@ -84,8 +85,26 @@ async def fill_the_disk(store: SqliteStore, number: int) -> object:
     return [kept, counted, await store.count(PETS, {})]
 
 
+async def crowd_the_disk(store: SqliteStore, number: int) -> object:
+    """With a limit to every file's size: rows that fit and rows that do not, all at once."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
+    kept: list[str] = []
+
+    async def insert_one(turn: int) -> None:
+        size = ("large", 1_000_000) if turn % 2 else ("small", 1)
+        with suppress(StoreUnavailable):
+            await store.insert(PETS, Pet(id=f"{size[0]} {turn}", name="x" * size[1]))
+            kept.append(size[0])
+
+    async with anyio.create_task_group() as tasks:
+        for turn in range(20):
+            tasks.start_soon(insert_one, turn)
+    return [kept, await store.count(PETS, {})]
+
+
 TASKS: dict[str, Callable[[SqliteStore, int], Awaitable[object]]] = {
-    one.__name__: one for one in (swap, take, insert, add, nothing, write_for_ever, fill_the_disk)
+    one.__name__: one
+    for one in (swap, take, insert, add, nothing, write_for_ever, fill_the_disk, crowd_the_disk)
 }
 
 
