@@ -62,6 +62,7 @@ class Kit(Protocol):
 
     def rules_for(self, rules: PathRules) -> PathRules:
         """The app's rules together with those of the kit's own routes."""
+        ...
 
 
 class Remembered(Generic[V]):

@@ -89,5 +89,6 @@ class Feature(Protocol):
     @property
     def needs(self) -> tuple[str, ...]:
         """The names of features that must be there too."""
+        ...
 
     def plug(self, services: Services) -> Plug: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -18,10 +19,9 @@ LONGEST_LINE = 990
 def sender_of(text: str) -> Address:
     """`Acme, Inc. <no-reply@example.com>`, or the bare address. ValueError when it is neither."""
     name, _, address = text.rpartition("<")
-    try:
+    local = domain = ""
+    with suppress(ValueError):
         local, _, domain = one_address(address.removesuffix(">")).rpartition("@")
-    except ValueError:
-        domain = ""
     if not (domain and name.isprintable()):
         raise ValueError("mail_from must be one address: Acme <no-reply@example.com>")
     return Address(display_name=name.strip().strip('"'), username=local, domain=domain)

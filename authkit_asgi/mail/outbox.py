@@ -13,6 +13,7 @@ import random
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
+from itertools import count
 from typing import Any
 
 import anyio.to_thread
@@ -117,16 +118,16 @@ class Outbox:
             self._waiting.discard(delivery)
 
     async def _deliver(self, mail: Mail, places: asyncio.Semaphore) -> None:
-        for attempt in range(1, self._attempts + 1):
+        for attempt in count(1):
             async with places:
                 trouble = await self._attempt(mail)
             if trouble is None:
                 return
             if not trouble.retryable or attempt == self._attempts:
-                break
+                logger.error("Mail %s to %s is given up: %s", mail.key, masked(mail.to), trouble)
+                return
             logger.warning("Mail %s: attempt %d failed, will retry: %s", mail.key, attempt, trouble)
             await asyncio.sleep(self._pause(attempt, trouble))
-        logger.error("Mail %s to %s is given up: %s", mail.key, masked(mail.to), trouble)
 
     async def _attempt(self, mail: Mail) -> MailError | None:
         try:

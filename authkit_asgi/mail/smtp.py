@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -75,11 +76,11 @@ class SmtpMailer:
 
 
 def _parse(url: str) -> _Server:
-    try:
+    parts, port = urlsplit(""), None
+    with suppress(ValueError):  # its words may hold a piece of the password
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:  # its words may hold a piece of the password
-        host = port = None
+        port = parts.port
+    host = parts.hostname
     if not host or parts.scheme not in ("smtp", "smtps") or _rest(parts):
         raise ValueError(
             "a mail server is smtp://user:password@host:587 or smtps://user:password@host:465, "

@@ -77,12 +77,15 @@ class Store(Protocol):
     async def open(self, tables: Iterable[Table[Any]]) -> None:
         """Connect, and make what the tables need. Safe when many processes do it at once, and
         twice."""
+        ...
 
     async def close(self) -> None:
         """Let go of every connection and thread. Afterwards only `open` may be called."""
+        ...
 
     async def get(self, table: Table[R], key: str) -> R | None:
         """The row under `key`, or None."""
+        ...
 
     async def find(
         self,
@@ -101,9 +104,11 @@ class Store(Protocol):
         rows. `after`: only rows whose `order` column comes strictly after this value, in the
         direction asked.
         """
+        ...
 
     async def insert(self, table: Table[R], record: R) -> None:
         """Add a row. Raises `Taken`."""
+        ...
 
     async def swap(
         self, table: Table[R], key: str, *, expect: Mapping[str, Value], change: Mapping[str, Value]
@@ -112,15 +117,19 @@ class Store(Protocol):
 
         `expect` compares by equality, None included. `change` never names the key. Raises `Taken`.
         """
+        ...
 
     async def take(self, table: Table[R], key: str) -> R | None:
         """Remove the row and return it: of many callers, one gets it."""
+        ...
 
     async def delete(self, table: Table[R], where: Where, *, limit: int = 1000) -> int:
         """Remove at most `limit` rows for which `where` holds: how many it removed."""
+        ...
 
     async def count(self, table: Table[R], where: Where) -> int:
         """How many rows match."""
+        ...
 
     async def add(self, counter: str, amount: int = 1, *, expires_at: float, now: float) -> int:
         """Raise a counter and return its new value. Counters need no table.
@@ -129,3 +138,4 @@ class Store(Protocol):
         ends at `expires_at`; a living counter keeps its end. `amount` zero reads; a negative one
         lowers.
         """
+        ...
