@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from authkit_asgi.accounts import Accounts, User
 from authkit_asgi.core.fields import link_text
 from authkit_asgi.core.links import RAW_BYTES, Link, digest_of, text_of
-from authkit_asgi.errors import LinkInvalid
+from authkit_asgi.errors import LinkInvalid, StoreUnavailable
 from authkit_asgi.store import Store, Table
 
 LINKS = Table(
@@ -85,5 +86,6 @@ class Links:
         return link, user
 
     async def discard(self, link: Link) -> None:
-        """Tidy up after use: the link is void already."""
-        await self._store.delete(LINKS, {"id": link.id})
+        """Tidy up after use: the link is void already, so an outage spoils nothing."""
+        with suppress(StoreUnavailable):
+            await self._store.delete(LINKS, {"id": link.id})

@@ -19,7 +19,7 @@ from authkit_asgi.errors import (
     TooMany,
     Unavailable,
 )
-from authkit_asgi.events import EmailVerified, Event, Registered
+from authkit_asgi.events import EmailVerified, Event, Registered, RegistrationRepeated
 from authkit_asgi.features import Plug, Services
 from authkit_asgi.mail import Button, Letter
 from authkit_asgi.settings import HOUR, MINUTE
@@ -110,6 +110,9 @@ class _Desk:
             user = await self._services.accounts.by_id(event.user_id)
             if user is not None and not user.is_verified:
                 await self._mail(user, now=event.at)
+        elif isinstance(event, RegistrationRepeated):
+            # As many writes as for a new account: each waits for the disk (SECURITY E-03).
+            await self._services.links.pretend(PURPOSE, now=event.at)
 
     async def send(self, call: Call[EmailBody]) -> Reply:
         """One answer after the same work, whether the account exists or not (SECURITY E-03)."""
