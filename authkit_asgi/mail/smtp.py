@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -76,10 +75,11 @@ class SmtpMailer:
 
 
 def _parse(url: str) -> _Server:
-    parts, port = urlsplit(""), None
-    with suppress(ValueError):  # its words may hold a piece of the password
+    try:
         parts = urlsplit(url)
         port = parts.port
+    except ValueError:  # its words may hold a piece of the password
+        parts, port = urlsplit(""), None
     host = parts.hostname
     if not host or parts.scheme not in ("smtp", "smtps") or _rest(parts):
         raise ValueError(
