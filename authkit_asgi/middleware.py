@@ -271,6 +271,7 @@ class AuthMiddleware:
         except StoreUnavailable:
             # An outage of ours is never a logout: a valid access token keeps working (SECURITY
             #
+            self._revocations.put_off(self._guard.clock())
             logger.warning("Revocations could not be read: the store does not answer")
 
     def _told(self, scope: Scope, visit: Visit) -> Scope:

@@ -13,7 +13,6 @@ from authkit_asgi.accounts import USERS, Accounts, User
 from authkit_asgi.core.identity import Identity, identity_of
 from authkit_asgi.core.rotation import Session, Verdict, is_over, judge, outlives
 from authkit_asgi.core.tokens import ACCESS, CLOCK_SKEW, REFRESH, Claims, Tokens
-from authkit_asgi.errors import StoreUnavailable
 from authkit_asgi.events import (
     Events,
     SessionRefreshed,
@@ -374,11 +373,15 @@ class Revocations:
     async def refresh(self, now: float, start: Callable[[], Awaitable[None]] | None = None) -> None:
         """Read what is new, from a store that `start` opens if need be. Raises `StoreUnavailable`;
         what was known stays known.
-
-        After a failed read the next one is tried a poll interval later, so that an outage costs
-        each worker one slow request per interval, and not every request.
         """
-        await self._reads.run("read", lambda: self._read(now, start))
+        # Whoever waited for a read that had begun long before may need one of its own.
+        while not self.is_fresh(now):
+            await self._reads.run("read", lambda: self._read(now, start))
+
+    def put_off(self, now: float) -> None:
+        """A read has failed: try the next one a poll interval from `now`, so that an outage costs
+        each worker one slow read per interval, however long the store takes to fail."""
+        self._tried_at = now
 
     def note_session(self, session_id: str, *, now: float) -> None:
         self._closed[session_id] = now + self._memory
@@ -392,18 +395,15 @@ class Revocations:
         if self.is_fresh(now):
             return
         since = now - self._memory
-        if self._read_at is not None:
+        # When the clock has gone back, we may have forgotten what counts again: read it all.
+        if self._read_at is not None and now >= self._read_at - CLOCK_SKEW:
             since = max(since, min(self._read_at, now) - CLOCK_SKEW)
-        try:
-            if start is not None:
-                await start()
-            async for session in _all_since(self._store, SESSIONS, "closed_at", since):
-                self.note_session(session.id, now=now)
-            async for user in _all_since(self._store, USERS, "epoch_at", since):
-                self.note_user(user, now=now)
-        except StoreUnavailable:
-            self._tried_at = now
-            raise
+        if start is not None:
+            await start()
+        async for session in _all_since(self._store, SESSIONS, "closed_at", since):
+            self.note_session(session.id, now=now)
+        async for user in _all_since(self._store, USERS, "epoch_at", since):
+            self.note_user(user, now=now)
         self._tried_at = self._read_at = now
         self._forget(now)
 
