@@ -24,7 +24,10 @@ def build_api(routes: Iterable[Route], desk: Desk) -> ASGIApp:
             raise ValueError(f"two features have a route {route.name}")
         methods[route.method] = route
     paths = [PathRoute(path, _Path(methods, desk)) for path, methods in by_path.items()]
-    return Starlette(routes=paths, exception_handlers={404: _not_found})
+    app = Starlette(routes=paths, exception_handlers={404: _not_found})
+    # Starlette would send `/login/` on to `/login` at whatever host the request names.
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Path:
