@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from authkit_asgi.accounts import USERS, Accounts, User
 from authkit_asgi.core.identity import Identity, identity_of
@@ -150,6 +150,13 @@ class Sessions:
         user = await self._accounts.by_id(session.user_id)
         return user if self._entitled(user, session) else None
 
+    async def holder(self, session_id: str, *, now: float) -> User | None:
+        """Whose living session this is, or None."""
+        session = await self.get(session_id)
+        if session is None or is_over(session, now=now):
+            return None
+        return await self.owner(session)
+
     async def listing(self, user: User, *, now: float) -> list[Session]:
         """The user's living sessions, the newest first."""
         rows = await self._store.find(
@@ -178,8 +185,16 @@ class Sessions:
         return closed
 
     async def close_all(self, user_id: str, *, now: float, spare: str = "") -> User | None:
-        """Close every session of a user, but for `spare`, in one write. None: the user is gone."""
-        user = await self._accounts.end_sessions(user_id, now=now, spare=spare)
+        """Close every session of a user, but for `spare`, in one write.
+
+        None: the user is gone, or `spare` is not a living session of this user. A worker that has
+        not heard of its end yet still takes its access token for a moment, and whoever holds that
+        must not bring the session back by sparing it (SECURITY S-11).
+        """
+        if spare:
+            user = await self._end_others(user_id, spare, now=now)
+        else:
+            user = await self._accounts.end_sessions(user_id, now=now)
         if user is not None:
             self.revocations.note_user(user, now=now)
         return user
@@ -194,14 +209,21 @@ class Sessions:
             return None
         rotated = await self._rotate(session, user, visitor, now)
         current = rotated or await self.get(session_id)
-        return self.pair(current, user, now=now) if current else None
+        if current is None or is_over(current, now=now):
+            return None
+        return self.pair(current, user, now=now)
 
     async def reissue(self, identity: Identity, user: User, *, now: float) -> str | None:
-        """An access token with the user's new claims, of the same generation. None: it is over."""
+        """An access token with the user's new claims, of the same generation. None: it is over.
+
+        Not of the row's: an answer with that one may have been lost, and this token would confirm
+        it and make the browser's own refresh token look stolen.
+        """
         session = await self.get(identity.session_id)
         if session is None or is_over(session, now=now) or not self._entitled(user, session):
             return None
-        return self._tokens.mint(ACCESS, self._access_claims(session, user, now=now))
+        claims = self._access_claims(session, user, now=now)
+        return self._tokens.mint(ACCESS, replace(claims, generation=identity.generation))
 
     async def confirm(self, identity: Identity) -> None:
         """The tokens of this generation arrived: their predecessor need not be honoured any
@@ -255,6 +277,13 @@ class Sessions:
                 await self._tell(SessionRefreshed, session, visitor, now)
             pair = self.pair(session, user, now=now)
             return Refreshed(verdict=verdict, pair=pair, user=user, session=session)
+
+    async def _end_others(self, user_id: str, spare: str, *, now: float) -> User | None:
+        while (user := await self.holder(spare, now=now)) is not None and user.id == user_id:
+            ended = await self._accounts.change_and_end_sessions(user, {}, now=now, spare=spare)
+            if ended is not None:
+                return ended
+        return None
 
     def _entitled(self, user: User | None, session: Session) -> bool:
         """Nothing that happened to the account since has ended this session (SECURITY S-15)."""
