@@ -341,7 +341,7 @@ class AuthMiddleware:
     def _merged(self, headers: Sequence[tuple[bytes, bytes]], cookies: Sequence[str]) -> RawHeaders:
         kept = [(bytes(name), bytes(value)) for name, value in headers]
         cookies = self._not_overruled(cookies, kept)
-        kept = [pair for pair in kept if pair[0].lower() not in CACHE_HEADERS]
+        kept = [pair for pair in kept if not _is_for_caches(pair[0].lower())]
         kept = _varied(kept)
         kept.append((b"cache-control", b"private, no-store"))
         kept.extend((b"set-cookie", cookie.encode("latin-1")) for cookie in cookies)
@@ -443,14 +443,20 @@ class AuthMiddleware:
 CACHE_HEADERS = frozenset(
     (
         b"cache-control",
-        b"cdn-cache-control",
         b"surrogate-control",
+        b"edge-control",
+        b"x-accel-expires",
         b"expires",
         b"etag",
         b"last-modified",
         b"pragma",
     )
 )
+
+
+def _is_for_caches(name: bytes) -> bool:
+    # RFC 9213: each CDN may have a CDN-Cache-Control of its own name.
+    return name in CACHE_HEADERS or name.endswith(b"cdn-cache-control")
 
 
 def _private(send: Send) -> Send:
@@ -469,8 +475,8 @@ def _private(send: Send) -> Send:
 
 
 def _varied(headers: RawHeaders) -> RawHeaders:
-    told = [value.lower() for name, value in headers if name.lower() == b"vary"]
-    if not any(b"cookie" in value or b"*" in value for value in told):
+    told = b",".join([value for name, value in headers if name.lower() == b"vary"]).lower()
+    if not {b"cookie", b"*"} & {name.strip() for name in told.split(b",")}:
         headers.append((b"vary", b"Cookie"))
     return headers
 

@@ -1,0 +1,110 @@
+"""No cache may keep what was said to somebody, least of all their tokens (SECURITY K)."""
+
+from __future__ import annotations
+
+import pytest
+
+from authkit_asgi import PathRules
+from authkit_asgi.middleware import AuthMiddleware
+from tests.middleware.knocking import App, RawHeaders, ask, visitor
+from tests.world import World, world
+
+RULES = PathRules(public=["/open"])
+FOR_EVERYBODY = [
+    (b"Cache-Control", b"public, max-age=31536000, s-maxage=600, immutable"),
+    (b"CDN-Cache-Control", b"max-age=600"),
+    (b"Cloudflare-CDN-Cache-Control", b"max-age=600"),
+    (b"Surrogate-Control", b"max-age=600"),
+    (b"Edge-Control", b"cache-maxage=10m"),
+    (b"X-Accel-Expires", b"600"),
+    (b"Expires", b"Thu, 01 Dec 2099 16:00:00 GMT"),
+    (b"Pragma", b"public"),
+    (b"ETag", b'"abc"'),
+    (b"Last-Modified", b"Thu, 01 Dec 1994 16:00:00 GMT"),
+    (b"Vary", b"Accept-Encoding"),
+    (b"X-Own", b"stays"),
+]
+
+
+def guarded(here: World, headers: RawHeaders) -> AuthMiddleware:
+    return AuthMiddleware(App(headers=headers), kit=here.kit, rules=RULES)
+
+
+@pytest.mark.parametrize("path", ["/members", "/open"])
+async def test_an_answer_with_fresh_tokens_is_for_no_cache_whatever_the_app_said(path: str) -> None:
+    """SECURITY K-01, K-03: a shared cache would hand out somebody's session."""
+    async with world() as here:
+        guard = guarded(here, FOR_EVERYBODY)
+        tokens = await visitor(here)
+        here.clock.pass_(hours=1.1)
+        answer = await ask(guard, path, tokens)
+    assert len(answer.cookies) == 2
+    left = {name.lower() for name, _ in answer.headers}
+    assert left == {b"cache-control", b"vary", b"x-own", b"set-cookie"}
+    assert answer.header("cache-control") == "private, no-store"
+    assert answer.all("vary") == ["Accept-Encoding", "Cookie"]
+
+
+@pytest.mark.parametrize("path", ["/members", "/open"])
+async def test_so_is_an_answer_that_clears_dead_cookies(path: str) -> None:
+    async with world() as here:
+        guard = guarded(here, FOR_EVERYBODY)
+        tokens = await visitor(here)
+        here.clock.pass_(hours=24 * 8)
+        answer = await ask(guard, path, tokens)
+    assert answer.cookies == {"token": "", "refreshToken": ""}
+    assert answer.header("cache-control") == "private, no-store"
+    assert "Cookie" in ", ".join(answer.all("vary")).split(", ")
+
+
+@pytest.mark.parametrize(
+    ("said", "vary", "cache_control"),
+    [
+        pytest.param([], ["Cookie"], "private", id="K-02 nothing"),
+        pytest.param(
+            [(b"cache-control", b"no-store")], ["Cookie"], "no-store", id="the app's own word"
+        ),
+        pytest.param([(b"Vary", b"Accept, cookie")], ["Accept, cookie"], "private", id="Cookie"),
+        pytest.param([(b"VARY", b"*")], ["*"], "private", id="everything"),
+        pytest.param(
+            [(b"vary", b"X-Cookie-Banner")],
+            ["X-Cookie-Banner", "Cookie"],
+            "private",
+            id="another name with cookie in it",
+        ),
+        pytest.param(
+            [(b"vary", b"Accept"), (b"vary", b"Cookie")], ["Accept", "Cookie"], "private", id="two"
+        ),
+    ],
+)
+async def test_a_protected_answer_is_private_where_the_app_says_nothing(
+    said: RawHeaders, vary: list[str], cache_control: str
+) -> None:
+    async with world() as here:
+        answer = await ask(guarded(here, said), "/members", await visitor(here))
+    assert answer.all("vary") == vary
+    assert answer.header("cache-control") == cache_control
+
+
+async def test_a_page_that_pretends_to_be_a_style_sheet_is_as_private() -> None:
+    """SECURITY K-09: cache deception."""
+    async with world() as here:
+        answer = await ask(guarded(here, []), "/members/x.css", await visitor(here))
+    assert answer.header("cache-control") == "private"
+
+
+@pytest.mark.parametrize("headers", [{}, {"sec-fetch-mode": "navigate"}, {"hx-request": "true"}])
+async def test_being_turned_away_is_for_no_cache(headers: dict[str, str]) -> None:
+    """SECURITY K-04, X-11, K-10."""
+    async with world() as here:
+        answer = await ask(guarded(here, []), "/members", headers=headers)
+    assert answer.status in (303, 401)
+    assert answer.header("cache-control") == "private, no-store"
+    assert {"Cookie", "Origin", "Sec-Fetch-Site"} <= set(answer.header("vary").split(", "))
+    assert answer.header("server") == ""
+
+
+async def test_a_public_answer_to_nobody_is_left_alone() -> None:
+    async with world() as here:
+        answer = await ask(guarded(here, FOR_EVERYBODY), "/open")
+    assert answer.headers == FOR_EVERYBODY
