@@ -7,10 +7,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
-import anyio.from_thread
 import anyio.lowlevel
 
 T = TypeVar("T")
@@ -24,7 +23,9 @@ async def result_of(future: Future[T]) -> T:
     A cancelled wait stops waiting; what the thread does is done all the same.
     """
     done = anyio.Event()
-    token = anyio.lowlevel.current_token()
+    loop: Any = anyio.lowlevel.current_token().native_token
+    # Neither waits for the loop: one that is ending never answers, and the thread would be lost.
+    call = loop.run_sync_soon if hasattr(loop, "run_sync_soon") else loop.call_soon_threadsafe
     here = threading.get_ident()
 
     def wake(_: Future[T]) -> None:
@@ -33,7 +34,7 @@ async def result_of(future: Future[T]) -> T:
             return
         # The loop may have ended meanwhile: then nobody waits.
         with suppress(RuntimeError):
-            anyio.from_thread.run_sync(done.set, token=token)
+            call(done.set)
 
     future.add_done_callback(wake)
     await done.wait()
