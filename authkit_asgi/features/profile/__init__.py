@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from authkit_asgi.errors import (
     LinkInvalid,
     NotSignedIn,
     SamePassword,
+    StoreUnavailable,
     TooMany,
     Unavailable,
     UsernameTaken,
@@ -42,10 +44,12 @@ from authkit_asgi.events import (
     ProfileChanged,
 )
 from authkit_asgi.features import Plug, Services
-from authkit_asgi.links import Issued
+from authkit_asgi.links import LINKS, Issued
 from authkit_asgi.mail import Button, Letter
+from authkit_asgi.sessions import SESSIONS
 from authkit_asgi.settings import DAY, HOUR
-from authkit_asgi.store import Taken, Value
+from authkit_asgi.signin import TICKETS
+from authkit_asgi.store import Table, Taken, Value
 from authkit_asgi.web.routes import Call, Limit, Page, Panel, Reply, Route
 
 CHANGE = "change-email"
@@ -339,14 +343,18 @@ class _Desk:
         )
 
     async def revert_email(self, call: Call[TokenBody]) -> Reply:
-        """Whoever moved the account away was no friend: every session ends with it (SECURITY
-        V-13)."""
+        """Whoever moved the account away was no friend, and knew the password: every session ends,
+        and nobody signs in before a new password is set by a link (SECURITY V-13)."""
         services = self._services
         link, user = await services.links.read(REVERT, call.body.token, now=call.now)
         try:
             changed = await services.accounts.change_and_end_sessions(
                 user,
-                {"email": link.target, "email_key": email_key(link.target)},
+                {
+                    "email": link.target,
+                    "email_key": email_key(link.target),
+                    "password_hash": None,
+                },
                 now=call.now,
                 expect={"email_key": link.email},
             )
@@ -374,10 +382,18 @@ class _Desk:
         if deleted is None:
             raise NotSignedIn
         services.sessions.revocations.note_user(deleted, now=call.now)
+        await self._forget(user)
         await services.events.tell(
             AccountDeleted(at=call.now, user_id=user.id, email=user.email, visitor=call.visitor)
         )
         return Reply(message="Your account is deleted.", cookies=services.jar.clear())
+
+    async def _forget(self, user: User) -> None:
+        """Sessions and links are void already, but their rows hold addresses of the person."""
+        tables: tuple[Table[Any], ...] = (SESSIONS, LINKS, TICKETS)
+        with suppress(StoreUnavailable):  # what stays is purged in time
+            for table in tables:
+                await self._services.store.delete(table, {"user_id": user.id})
 
     async def _user(self, call: Call[Any]) -> User:
         user = await self._services.accounts.by_id(call.identity.id)
