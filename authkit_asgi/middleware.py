@@ -163,7 +163,7 @@ class AuthMiddleware:
                 await self._guard.events.tell(CrossSiteRefused(at=now, user_id=identity.id))
                 return await refusal(CrossSite(), cookies=visit.cookies)(scope, receive, send)
         elif access is Access.AUTH and identity is not None:
-            home = scope.get("root_path", "") + self.rules.home
+            home = _on_site(scope, self.rules.home)
             return await redirect(home, cookies=visit.cookies)(scope, receive, send)
         if visit.cookies:
             send = self._with_cookies(send, visit.cookies)
@@ -292,14 +292,13 @@ class AuthMiddleware:
         return is_own_site(scope["method"], **site_of(scope, self._settings, has_cookie=True))
 
     async def _turn_away(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
-        root = scope.get("root_path", "")
-        login = root + self.rules.login
+        login = _on_site(scope, self.rules.login)
         trouble = visit.trouble or NotSignedIn()
         if header(scope, b"hx-request") == b"true":
             there = login + _next_of_htmx(scope, self._settings.origin)
             headers = (("HX-Redirect", there),)
             answer = refusal(trouble, cookies=visit.cookies, headers=headers)
-        elif _is_navigation(scope) and scope["path"] != login:
+        elif _is_navigation(scope) and _asked(scope) != login:
             answer = redirect(login + _next(scope), cookies=visit.cookies)
         else:
             answer = refusal(trouble, cookies=visit.cookies)
@@ -495,12 +494,29 @@ def _is_navigation(scope: Scope) -> bool:
     return b"text/html" in (header(scope, b"accept") or b"")
 
 
+def _on_site(scope: Scope, path: str) -> str:
+    """`path` below the app's root, as a browser asks for it. Never another site (SECURITY R-03)."""
+    return safe_next(_quoted(scope.get("root_path", "")) + path) or path
+
+
+def _asked(scope: Scope) -> str:
+    """The path that the browser asked for: some servers leave the app's root in, some cut it
+    off."""
+    root, path = scope.get("root_path", ""), scope["path"]
+    inside = path == root or path.startswith(f"{root}/")
+    return _quoted(path if inside else root + path)
+
+
+def _quoted(path: str) -> str:
+    return quote(path, errors="replace")
+
+
 def _next(scope: Scope) -> str:
     """`?next=` with the way back to what was asked for, when it can be gone back to by GET."""
     if scope["method"] not in ("GET", "HEAD"):
         return ""
     query = scope.get("query_string", b"").decode("latin-1")
-    return _back_to(quote(scope["path"]) + (f"?{query}" if query else ""))
+    return _back_to(_asked(scope) + (f"?{query}" if query else ""))
 
 
 def _next_of_htmx(scope: Scope, origin: str) -> str:
