@@ -284,7 +284,10 @@ class Settings(BaseSettings):
     @field_validator("pages_path")
     @classmethod
     def _apart(cls, value: str, info: ValidationInfo) -> str:
-        api_path = info.data.get("api_path", "")
+        # A path that is wrong in itself is a problem of its own: it is not told a second time here.
+        api_path = info.data.get("api_path")
+        if api_path is None:
+            return value
         if f"{value}/".startswith(f"{api_path}/") or f"{api_path}/".startswith(f"{value}/"):
             raise ValueError("and AUTHKIT_API_PATH must not lie one below the other")
         return value
