@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from authkit_asgi.accounts import User, public_profile
-from authkit_asgi.core.rotation import Session
+from authkit_asgi.core.rotation import Session, is_over
 from authkit_asgi.core.times import iso
 from authkit_asgi.errors import CrossSite, NotFound, NotSignedIn, Unavailable
 from authkit_asgi.events import SessionsEnded
@@ -136,6 +136,8 @@ class _Desk:
         services, session_id = self._services, call.params["id"]
         session = await services.sessions.get(session_id)
         if session is None or session.user_id != call.identity.id:
+            raise NotFound
+        if is_over(session, now=call.now) or await services.sessions.owner(session) is None:
             raise NotFound
         closed = await services.sessions.close(session_id, reason="ended", now=call.now)
         if closed is None:
