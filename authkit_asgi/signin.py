@@ -41,10 +41,12 @@ Gate = Callable[[Attempt], Awaitable[str | None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """A half-finished sign-in. `id` is the digest of what the client holds."""
+    """A half-finished sign-in. `id` is the digest of what the client holds, `email` the account's
+    address then: a ticket ends with its address, and with the user's epoch (SECURITY V-08)."""
 
     id: str
     user_id: str
+    email: str
     challenge: str
     methods: tuple[str, ...]
     remember: bool
@@ -167,6 +169,7 @@ class SignIn:
         ticket = Ticket(
             id=digest_of(text),
             user_id=attempt.user.id,
+            email=attempt.user.email_key or "",
             challenge=challenge,
             methods=attempt.methods,
             remember=attempt.remember,
