@@ -40,6 +40,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 REMEMBERED = 8192  # tokens a generation of the map; two generations live
 MAX_REMEMBERED_BYTES = 4096  # a longer Cookie header is read anew each time
+MAX_GENERATION_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +69,15 @@ class Kit(Protocol):
 class Remembered(Generic[V]):
     """A bounded map in two generations: what is asked for stays, what is not is forgotten.
 
-    Only what was verified is put in, so garbage leaves nothing behind (SECURITY T-17, D-04).
+    Only what was verified is put in, so garbage leaves nothing behind; and whoever sends one good
+    token beside ever new junk fills no more than some megabytes (SECURITY T-17, D-04).
     """
 
     def __init__(self, size: int = REMEMBERED) -> None:
         self._size = size
         self._young: dict[bytes, V] = {}
         self._old: dict[bytes, V] = {}
+        self._bytes = 0
 
     def get(self, key: bytes) -> V | None:
         found = self._young.get(key)
@@ -85,8 +88,9 @@ class Remembered(Generic[V]):
     def put(self, key: bytes, value: V) -> None:
         if len(key) > MAX_REMEMBERED_BYTES:
             return
-        if len(self._young) >= self._size:
-            self._young, self._old = {}, self._young
+        self._bytes += len(key)
+        if len(self._young) >= self._size or self._bytes > MAX_GENERATION_BYTES:
+            self._young, self._old, self._bytes = {}, self._young, len(key)
         self._young[key] = value
 
 
@@ -177,24 +181,32 @@ class AuthMiddleware:
     async def _visit(self, scope: Scope, now: float) -> Visit:
         """Who asks. Raises `StoreUnavailable` when only the store could tell."""
         by_cookie = await self._by_cookies(scope, now)
-        if not self._settings.bearer or (sent := header(scope, b"authorization")) is None:
+        if not self._settings.bearer:
             return by_cookie
-        return await self._by_bearer(sent, by_cookie, now)
+        sent = {value for name, value in scope["headers"] if name == b"authorization"}
+        return await self._by_bearer(sent, by_cookie, now) if sent else by_cookie
 
-    async def _by_bearer(self, sent: bytes, by_cookie: Visit, now: float) -> Visit:
-        """An access token in the Authorization header (RFC 6750 section 2.1)."""
-        scheme, _, token = sent.partition(b" ")
+    async def _by_bearer(self, sent: set[bytes], by_cookie: Visit, now: float) -> Visit:
+        """An access token in the Authorization header (RFC 6750 section 2.1).
+
+        With two of them, or another session's cookie beside it, nobody can say who was meant
+        (SECURITY T-21). Cookies that were exchanged on the way go out all the same.
+        """
+        nobody = replace(by_cookie, identity=None)
+        if len(sent) > 1:
+            return nobody
+        scheme, _, token = sent.pop().partition(b" ")
         if scheme.lower() != b"bearer":
             return by_cookie
         visit = await self._by_access_token(token.strip(), now)
-        if visit is None:
+        if visit is None or visit.identity is None:
             claims = self._guard.tokens.read(ACCESS, token.strip(), now=now, expired_too=True)
-            return Visit(trouble=TokenExpired() if claims else NotSignedIn())
-        # Two tokens of two sessions: nobody can say which was meant (SECURITY T-21).
-        both = (visit.identity, by_cookie.identity)
-        if both[0] and both[1] and both[0].session_id != both[1].session_id:
-            return NOBODY
-        return replace(visit, bearer=by_cookie.identity is None, cookies=by_cookie.cookies)
+            expired = claims is not None and now >= claims.expires_at
+            return replace(nobody, trouble=TokenExpired() if expired else NotSignedIn())
+        other = by_cookie.identity
+        if other is not None and other.session_id != visit.identity.session_id:
+            return nobody
+        return replace(by_cookie, identity=visit.identity, bearer=other is None)
 
     async def _by_cookies(self, scope: Scope, now: float) -> Visit:
         cookies = [value for name, value in scope["headers"] if name == b"cookie"]
