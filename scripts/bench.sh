@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs every benchmark: each benchmarks/bench_*.py is a program of its own.
+# Runs every benchmark: each benchmarks/*.py is a program of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 shopt -s nullglob
-programs=(benchmarks/bench_*.py)
+programs=(benchmarks/*.py)
 if [ ${#programs[@]} = 0 ]; then
   echo "There are no benchmarks yet."
 fi
