@@ -203,15 +203,20 @@ class Sessions:
         self, session_id: str, user: User, *, visitor: Visitor, now: float
     ) -> TokenPair | None:
         """New tokens for a living session whose holder has just proved who it is. None: it is
-        over."""
+        over.
+
+        A generation that was not seen in use yet is not followed by another: were that answer lost
+        too, the browser would be two behind, and look like a thief.
+        """
         session = await self.get(session_id)
         if session is None or is_over(session, now=now) or not self._entitled(user, session):
             return None
-        rotated = await self._rotate(session, user, visitor, now)
-        current = rotated or await self.get(session_id)
-        if current is None or is_over(current, now=now):
+        if session.confirmed == session.generation:
+            rotated = await self._rotate(session, user, visitor, now)
+            session = rotated or await self.get(session_id)
+        if session is None or is_over(session, now=now):
             return None
-        return self.pair(current, user, now=now)
+        return self.pair(session, user, now=now)
 
     async def reissue(self, identity: Identity, user: User, *, now: float) -> str | None:
         """An access token with the user's new claims, of the same generation. None: it is over.

@@ -437,6 +437,20 @@ async def test_a_renewed_session_moves_on(house: House, ada: User) -> None:
     assert (await house.refresh(pair, now=START + 60)).verdict is Verdict.REUSED
 
 
+async def test_a_renewal_is_never_a_second_lost_step(house: House, ada: User) -> None:
+    """A password is changed with an access token that has just run out: the guard exchanges it,
+    the handler renews it, and the one answer with both is lost. The browser is one behind."""
+    session, pair = await house.opened(ada)
+    exchanged = await house.refresh(pair, now=START + HOUR)
+    assert exchanged.pair is not None
+    user = await house.accounts().end_sessions(ada.id, now=START + HOUR, spare=session.id)
+    assert user is not None
+    lost = await house.sessions.renew(session.id, user, visitor=PHONE, now=START + HOUR)
+    assert lost is not None
+    again = await house.refresh(pair, now=START + 3 * HOUR)
+    assert again.verdict is Verdict.JOIN
+
+
 async def test_a_session_that_is_over_is_not_renewed(house: House, ada: User) -> None:
     session, _ = await house.opened(ada)
     assert await house.sessions.renew("unknown", ada, visitor=PHONE, now=START) is None
