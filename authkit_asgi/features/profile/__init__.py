@@ -99,7 +99,7 @@ class Profile:
             path="/profile",
             handler=desk.show,
             summary="My account",
-            refusals=(NotSignedIn,),
+            refusals=(NotSignedIn, Unavailable),
         )
         edit = Route(
             method="PATCH",
