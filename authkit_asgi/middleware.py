@@ -421,7 +421,7 @@ class AuthMiddleware:
         async def tell(message: Message) -> None:
             nonlocal answered
             answered = True
-            if message["type"].startswith("lifespan.shutdown"):
+            if message["type"] != "lifespan.startup.complete":  # over, or it never began
                 await self._guard.stop()
             await send(message)
 
