@@ -333,7 +333,7 @@ class AuthMiddleware:
         written = False
         try:
             await self._guard.start()
-            await self._sessions.confirm(identity)
+            await self._sessions.confirm(identity, now=self._guard.clock())
             written = True
         except StoreUnavailable:
             logger.debug("A confirmation was not written")

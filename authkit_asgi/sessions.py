@@ -230,14 +230,14 @@ class Sessions:
         claims = self._access_claims(session, user, now=now)
         return self._tokens.mint(ACCESS, replace(claims, generation=identity.generation))
 
-    async def confirm(self, identity: Identity) -> None:
-        """The tokens of this generation arrived: their predecessor need not be honoured any
-        longer."""
+    async def confirm(self, identity: Identity, *, now: float) -> None:
+        """The tokens of this generation arrived: their predecessor need not be honoured for longer
+        than the grace. The first to say so is heard: later ones must not begin it anew."""
         await self._store.swap(
             SESSIONS,
             identity.session_id,
-            expect={"generation": identity.generation},
-            change={"confirmed": identity.generation},
+            expect={"generation": identity.generation, "confirmed": identity.generation - 1},
+            change={"confirmed": identity.generation, "confirmed_at": now},
         )
 
     def pair(self, session: Session, user: User, *, now: float) -> TokenPair:

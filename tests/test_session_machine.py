@@ -97,7 +97,7 @@ class Rows(RuleBasedStateMachine):
 
     def use(self, pair: TokenPair) -> None:
         """An access token is seen, and the word of it is written."""
-        self.run(self.workers[0].confirm, identity_of(self.house.access(pair)))
+        self.run(self.workers[0].confirm, identity_of(self.house.access(pair)), now=self.now)
 
 
 class Honest(Rows):

@@ -483,7 +483,7 @@ async def test_new_claims_never_confirm_an_answer_that_was_lost(house: House, ad
     claims = house.tokens.read(ACCESS, token.encode(), now=START + 2 * MINUTE)
     assert claims is not None
     assert claims.generation == 0
-    await house.sessions.confirm(identity_of(claims))
+    await house.sessions.confirm(identity_of(claims), now=START + 2 * MINUTE)
     assert (await house.refresh(pair, now=START + HOUR)).verdict is Verdict.JOIN
 
 
@@ -522,11 +522,28 @@ async def test_a_confirmed_generation_ends_its_predecessor(house: House, ada: Us
     session, pair = await house.opened(ada)
     refreshed = await house.refresh(pair, now=START + HOUR)
     assert refreshed.pair is not None
-    await house.sessions.confirm(identity(house, pair))  # an old one confirms nothing
+    old, new = identity(house, pair), identity(house, refreshed.pair)
+    await house.sessions.confirm(old, now=START + 2 * HOUR)  # an old one confirms nothing
     assert (await house.row(session.id)).confirmed == 0
-    await house.sessions.confirm(identity(house, refreshed.pair))
+    await house.sessions.confirm(new, now=START + 2 * HOUR)
     assert (await house.row(session.id)).confirmed == 1
-    assert (await house.refresh(pair, now=START + HOUR + 31)).verdict is Verdict.REUSED
+    # Another worker sees it for the first time: that begins no new grace.
+    await house.worker().confirm(new, now=START + 3 * HOUR)
+    assert (await house.refresh(pair, now=START + 3 * HOUR)).verdict is Verdict.REUSED
+
+
+async def test_the_slowest_request_of_a_retry_is_a_twin_too(house: House, ada: User) -> None:
+    """S-08: hours after a lost answer six tabs ask at once; one's answer is in use already when
+    the last one's request arrives."""
+    _, pair = await house.opened(ada)
+    lost = await house.refresh(pair, now=START + HOUR)
+    again = await house.refresh(pair, now=START + 3 * HOUR)
+    assert lost.pair is not None
+    assert again.pair is not None
+    await house.sessions.confirm(identity(house, again.pair), now=START + 3 * HOUR + 1)
+    slow = await house.refresh(pair, now=START + 3 * HOUR + 31)
+    assert slow.verdict is Verdict.JOIN
+    assert (await house.refresh(pair, now=START + 3 * HOUR + 32)).verdict is Verdict.REUSED
 
 
 async def test_presented_tokens_name_their_sessions(house: House, ada: User) -> None:

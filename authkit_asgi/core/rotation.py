@@ -5,9 +5,10 @@ session and the generation it belongs to. Nothing of a token is stored, so a sto
 nothing.
 
 A lost answer must cost nobody the session, and a copy must not live. So the token before the
-current one stays good for a short grace, and beyond it until the current one was seen in use
-(*confirmed*): a browser that never got the answer can ask again, and gets tokens of the
-same generation as the winner's.
+current one stays good until the current one was seen in use (*confirmed*), and for a short grace
+after that: a browser that never got the answer can ask again, and gets tokens of the same
+generation as the winner's. The grace counts from the first use, too, because a lost answer is often
+asked for by many requests at once, and the slowest of them arrives after the first one's is in use.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Session:
     """A sign-in on one device. Times are seconds since the epoch.
 
     `idle_expires_at` slides with each rotation, `expires_at` never moves. `epoch` is the user's
-    epoch when this session last got tokens; `methods` are the factors that opened it (RFC 8176
+    epoch when this session last got tokens; `confirmed_at` is when the current generation was first
+    seen in use; `methods` are the factors that opened it (RFC 8176
     names). `purge_at`: from then on no token of it can be alive anywhere, and nobody needs the row.
     """
 
@@ -30,6 +32,7 @@ class Session:
     generation: int = 0
     confirmed: int = 0
     rotated_at: float
+    confirmed_at: float | None = None
     created_at: float
     last_seen_at: float
     idle_expires_at: float
@@ -87,7 +90,7 @@ def judge(session: Session | None, presented: int, *, now: float, grace: float) 
         return Verdict.ROTATE
     if ahead < 0:
         return Verdict.ROLLED_BACK
-    in_grace = now - session.rotated_at <= grace
+    in_grace = now - max(session.rotated_at, session.confirmed_at or 0) <= grace
     if ahead == 1 and (in_grace or session.confirmed < session.generation):
         return Verdict.JOIN
     return Verdict.REUSED

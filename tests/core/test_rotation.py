@@ -38,37 +38,40 @@ def expected(row: Session, presented: int, now: float, grace: float) -> Verdict:
     if presented < row.generation - 1:
         return Verdict.REUSED
     answer_was_seen = row.confirmed >= row.generation
-    long_ago = now > row.rotated_at + grace
+    seen_at = row.rotated_at if row.confirmed_at is None else row.confirmed_at
+    long_ago = now > row.rotated_at + grace and now > seen_at + grace
     return Verdict.REUSED if answer_was_seen and long_ago else Verdict.JOIN
 
 
 def test_every_case_of_the_table() -> None:
     """S-02, S-03, S-04, S-07, S-09."""
-    seen = set()
+    verdicts = set()
     grid = product(
         range(4),  # the row's generation
         range(6),  # the presented one
         range(4),  # confirmed
         (-3600, -30.001, -30, 0, 3600),  # rotated at; the last: by a clock that was ahead
+        (None, -3600, -30.001, -30, 0),  # confirmed at
         (0, 30, 300),  # grace
         (None, NOW - 1),  # closed
         (-1, 0, 1),  # idle end
         (-1, 0, 1),  # absolute end
     )
-    for generation, presented, confirmed, rotated, grace, closed, idle, absolute in grid:
+    for generation, presented, confirmed, rotated, seen_at, grace, closed, idle, absolute in grid:
         row = replace(
             ROW,
             generation=generation,
             confirmed=confirmed,
             rotated_at=NOW + rotated,
+            confirmed_at=None if seen_at is None else NOW + seen_at,
             closed_at=closed,
             idle_expires_at=NOW + idle,
             expires_at=NOW + absolute,
         )
         verdict = judge(row, presented, now=NOW, grace=grace)
         assert verdict is expected(row, presented, NOW, grace), (row, presented, grace)
-        seen.add(verdict)
-    assert seen == set(Verdict)
+        verdicts.add(verdict)
+    assert verdicts == set(Verdict)
 
 
 def test_no_row_is_dead() -> None:
@@ -84,6 +87,9 @@ def test_no_row_is_dead() -> None:
         pytest.param({"rotated_at": NOW - 30}, 4, Verdict.JOIN, id="S-03 a twin, in the grace"),
         pytest.param({"confirmed": 4}, 3, Verdict.REUSED, id="two behind is never a lost answer"),
         pytest.param({"rotated_at": NOW}, 3, Verdict.REUSED, id="two behind, in the grace"),
+        pytest.param({"confirmed_at": NOW - 30}, 4, Verdict.JOIN, id="S-08 a slow twin of a retry"),
+        pytest.param({"confirmed_at": NOW - 31}, 4, Verdict.REUSED, id="slower than the grace"),
+        pytest.param({"confirmed_at": NOW}, 3, Verdict.REUSED, id="two behind, just confirmed"),
         pytest.param({}, 6, Verdict.ROLLED_BACK, id="S-07 a restored backup"),
         pytest.param({"closed_at": NOW - 1}, 5, Verdict.DEAD, id="closed"),
         pytest.param({"closed_at": NOW - 1}, 3, Verdict.DEAD, id="an old one of a closed session"),

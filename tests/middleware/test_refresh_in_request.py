@@ -344,8 +344,8 @@ class TestALostAnswer:
 
 
 class TestConfirmation:
-    """The first sight of a generation's token is written down, once the answer is out: from then
-    on its predecessor is nobody's to redeem."""
+    """The first sight of a generation's token is written down, once the answer is out: a grace
+    after that its predecessor is nobody's to redeem."""
 
     async def confirmed(self, here: World, tokens: Tokens) -> int:
         session_id = claims_in(here, tokens["token"]).session_id
@@ -393,6 +393,7 @@ class TestConfirmation:
             guard, _ = guarded(here)
             old, new = await self.refreshed(here, guard)
             assert (await ask(guard, "/members", new)).status == 200
+            here.clock.pass_(seconds=31)
             other = await session_of(here, await owner_of(here, old))
             stolen = await ask(guard, "/members", {"refreshToken": old["refreshToken"]})
             assert stolen.status == 401
