@@ -284,6 +284,21 @@ async def test_whether_the_new_address_has_an_account_is_told_to_nobody() -> Non
         assert [mail.to for mail in await town.mails()].count("bob@example.test") == 1
 
 
+async def test_a_pending_change_never_tells_whether_the_next_address_has_an_account() -> None:
+    """E-03, V-07: asking for another address voids the first link, taken or not."""
+    async with world() as town:
+        await town.person("ada")
+        await town.person("bob")
+        for other in ("bob@example.test", "free@example.test"):
+            async with signed_in(town) as browser:
+                for to in (NEW, other):
+                    body = {"newEmail": to, "password": PASSWORD}
+                    assert (await browser.api("POST", "/change-email", body)).status_code == 200
+                token = await mailed_to(town, NEW)
+                answer = await post(town, "/change-email/verify", {"token": token})
+                assert code_of(answer) == (400, "link_invalid"), other
+
+
 async def test_an_address_that_somebody_took_meanwhile_stays_theirs() -> None:
     """V-13."""
     async with world() as town:
