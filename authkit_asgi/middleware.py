@@ -175,7 +175,7 @@ class AuthMiddleware:
             send = _private(send)
         await self.app(self._told(scope, visit), receive, send)
         if self._unconfirmed and identity is not None:
-            await self._confirm(identity)
+            await self._confirm(identity, scope)
         return None
 
     async def _visit(self, scope: Scope, now: float) -> Visit:
@@ -322,12 +322,15 @@ class AuthMiddleware:
                 self._unconfirmed.clear()
             self._unconfirmed.add((identity.session_id, identity.generation))
 
-    async def _confirm(self, identity: Identity) -> None:
+    async def _confirm(self, identity: Identity, scope: Scope) -> None:
         """Write down that this generation's tokens arrived; until then their predecessor stays
         redeemable. After the answer is out, and best effort: what fails, or is cancelled, is left
-        to the next request."""
+        to the next request.
+
+        A guard around this one may have made the tokens in this very request: it is left to it.
+        """
         seen = (identity.session_id, identity.generation)
-        if seen not in self._unconfirmed:
+        if seen not in self._unconfirmed or isinstance(scope.get("user"), Identity):
             return
         self._unconfirmed.remove(seen)
         written = False
@@ -397,7 +400,7 @@ class AuthMiddleware:
         if identity is not None and not visit.bearer and not self._is_own_socket(scope):
             return await _deny(CrossSite(), scope, receive, send)
         if self._unconfirmed and identity is not None:
-            await self._confirm(identity)
+            await self._confirm(identity, scope)
         return await self.app(self._told(scope, visit), receive, send)
 
     def _is_own_socket(self, scope: Scope) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from starlette.applications import Starlette
 from starlette.authentication import requires
@@ -84,8 +86,8 @@ async def test_a_socket_is_denied_before_it_is_accepted() -> None:
 
     async with world() as here:
         app = here.kit.wrap(careless_app(), PathRules(default="public"))
-        extensions = {"websocket.http.response": {}}
-        scope = {"type": "websocket", "path": "/socket", "headers": [], "extensions": extensions}
+        scope: dict[str, Any] = {"type": "websocket", "path": "/socket", "headers": []}
+        scope["extensions"] = {"websocket.http.response": {}}
         await app(scope, receive, send)
     assert sent[0]["type"] == "websocket.http.response.start"
     assert sent[0]["status"] == 401

@@ -9,6 +9,7 @@ from authkit_asgi import AuthKit, PathRules
 from authkit_asgi.core.paths import Access
 from authkit_asgi.core.tokens import ACCESS, REFRESH, Kind
 from authkit_asgi.middleware import AuthMiddleware
+from authkit_asgi.sessions import SESSIONS
 from authkit_asgi.store.memory import MemoryStore
 from authkit_asgi.web.asgi import Message, Receive, Scope, Send
 from tests.middleware.knocking import (
@@ -275,6 +276,64 @@ async def test_two_workers_in_one_race_give_tokens_of_one_generation() -> None:
         await twin.close()
 
 
+async def test_no_cookie_outlives_its_session() -> None:
+    """SECURITY S-09, S-16, C-04: the absolute end never moves."""
+    async with world(session_max_age=2 * HOUR, refresh_token_lifetime=2 * HOUR) as here:
+        guard, _ = guarded(here)
+        tokens = await visitor(here)
+        here.clock.pass_(hours=1.5)
+        answer = await ask(guard, "/members", tokens)
+        assert [value.split("; ")[1] for value in answer.all("set-cookie")] == ["Max-Age=1800"] * 2
+        here.clock.pass_(hours=0.5)
+        over = await ask(guard, "/members", answer.cookies)
+        assert (over.status, over.cookies) == (401, {"token": "", "refreshToken": ""})
+
+
+async def test_a_store_that_lost_a_write_is_no_theft() -> None:
+    """SECURITY S-07: a generation that the row does not know yet means signing in again."""
+    async with world() as here:
+        guard, _ = guarded(here)
+        old = await expired(here)
+        row = await here.kit.services.sessions.get(claims_in(here, old["token"]).session_id)
+        assert row is not None
+        new = (await ask(guard, "/members", old)).cookies
+        await here.kit.store.take(SESSIONS, row.id)
+        await here.kit.store.insert(SESSIONS, row)  # yesterday's backup
+        answer = await ask(guard, "/members", {"refreshToken": new["refreshToken"]})
+        assert (answer.status, answer.cookies) == (401, {"token": "", "refreshToken": ""})
+        assert here.ear.names()[-1] == "SessionRolledBack"
+        assert (await ask(guard, "/members", old)).status == 200  # the session itself lives
+
+
+async def test_a_fault_of_the_store_lets_nobody_in() -> None:
+    """SECURITY P-18: whatever goes wrong while we look, the app is not called."""
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    store = BrittleStore(MemoryStore())
+    async with world(store=store) as here:
+        guard, app = guarded(here)
+        old = await expired(here)
+        store.failing, store.down = fail, True
+        with pytest.raises(ZeroDivisionError):
+            await ask(guard, "/members", old)
+        assert app.seen == []
+        store.down = False
+        assert (await ask(guard, "/members", old)).status == 200
+
+
+async def test_an_answer_without_headers_gets_ours() -> None:
+    async def terse(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    async with world() as here:
+        guard = AuthMiddleware(terse, kit=here.kit, rules=RULES)
+        answer = await ask(guard, "/members", await expired(here))
+        assert (answer.status, len(answer.cookies)) == (204, 2)
+
+
 class TestALostAnswer:
     """SECURITY S-08, S-24: who never got the answer comes back with what they had."""
 
@@ -341,6 +400,19 @@ class TestALostAnswer:
                 if step % 2:
                     tokens = {**tokens, **answer.cookies}
             assert "SessionReused" not in here.ear.names()
+
+    async def test_a_guard_within_the_guard_confirms_nothing_that_never_arrived(self) -> None:
+        """It sees tokens that the outer one made in this very request; no browser has them yet."""
+        async with world() as here:
+            inner, _ = guarded(here)
+            outer = AuthMiddleware(inner, kit=here.kit, rules=RULES)
+            old = await expired(here)
+            lost = await ask(outer, "/members", old)
+            here.clock.pass_(minutes=5)
+            assert (await ask(outer, "/members", old)).status == 200
+            assert (await ask(outer, "/members", lost.cookies)).status == 200  # now one arrived
+            stolen = await ask(outer, "/members", {"refreshToken": old["refreshToken"]})
+            assert stolen.status == 401
 
 
 class TestConfirmation:
