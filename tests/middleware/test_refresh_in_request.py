@@ -411,6 +411,7 @@ class TestALostAnswer:
             here.clock.pass_(minutes=5)
             assert (await ask(outer, "/members", old)).status == 200
             assert (await ask(outer, "/members", lost.cookies)).status == 200  # now one arrived
+            here.clock.pass_(minutes=1)
             stolen = await ask(outer, "/members", {"refreshToken": old["refreshToken"]})
             assert stolen.status == 401
 
