@@ -68,6 +68,8 @@ def origin_of(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError("must look like https://app.example.com")
+    if not re.fullmatch(r"[a-z0-9._:-]+", parts.hostname):
+        raise ValueError("must spell its host as browsers send it: in ASCII (xn--...)")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     standard = {"http": 80, "https": 443}[parts.scheme]
     port = "" if parts.port in (None, standard) else f":{parts.port}"
@@ -243,6 +245,9 @@ class Settings(BaseSettings):
             raise ValueError("cannot go with the prefix __Host-, which keeps a cookie to one host")
         if value and not re.fullmatch(r"[a-z0-9.-]+", value):
             raise ValueError("must be a host name in lower case")
+        host = urlsplit(str(info.data.get("base_url", ""))).hostname
+        if value and host and not f".{host}".endswith("." + value.removeprefix(".")):
+            raise ValueError("must be the base URL's host or lie above it: browsers drop others")
         return value
 
     @field_validator("access_cookie", "refresh_cookie")
