@@ -19,6 +19,12 @@ from tests.servers.serving import ROOT, Server
 PASSWORD = "correct horse battery"
 PATIENCE = 10.0
 
+KNOCK = """(url) => new Promise((resolve) => {
+  const socket = new WebSocket(url);
+  socket.onopen = () => resolve("opened");
+  socket.onclose = () => resolve("refused");
+})"""
+
 
 @dataclass(frozen=True, slots=True)
 class Post:
@@ -107,6 +113,15 @@ class Person:
         """Its cookie ends with it, by the browser's own clock."""
         while self.cookie("token") is not None:
             self.page.wait_for_timeout(50)
+
+    def loses_the_access_token(self) -> None:
+        """As if it had run out just now."""
+        self.context.clear_cookies(name="token")
+
+    def knocks(self, page: Page) -> str:
+        """Tries the sample's WebSocket from `page`: `opened`, or `refused` before it was open."""
+        answer: str = page.evaluate(KNOCK, self.server.url.replace("http", "ws") + "/ws")
+        return answer
 
     def _complain(self, is_wrong: bool, words: str) -> None:
         # What a page itself answers is for the test to judge; its parts are judged below.

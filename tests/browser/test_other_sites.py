@@ -12,7 +12,6 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Arrive
 from tests.browser.people import PASSWORD, Person
-from tests.browser.test_sockets import KNOCK, socket_of
 
 pytestmark = pytest.mark.browser
 
@@ -101,7 +100,7 @@ def test_a_script_there_reads_nothing_and_opens_no_socket(
     tab = lured(person, f"http://{host}:{port}", "<h1>Hello</h1>")
     steal = "url => fetch(url, {credentials: 'include'}).then(() => 'read', () => 'refused')"
     assert tab.evaluate(steal, person.server.url + "/api/hello") == "refused"
-    assert tab.evaluate(KNOCK, socket_of(person)) == "refused"
+    assert person.knocks(tab) == "refused"
     by_cors, by_us = person.complaints
     assert "blocked by CORS policy" in by_cors
     # The neighbour comes with good cookies, so that it is his origin that is refused.

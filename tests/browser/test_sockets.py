@@ -6,20 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Arrive
-from tests.browser.people import Person
 
 pytestmark = pytest.mark.browser
-
-# Says how a socket ended: opened, or refused before it was open.
-KNOCK = """(url) => new Promise((resolve) => {
-  const socket = new WebSocket(url);
-  socket.onopen = () => resolve("opened");
-  socket.onclose = () => resolve("refused");
-})"""
-
-
-def socket_of(person: Person) -> str:
-    return person.server.url.replace("http", "ws") + "/ws"
 
 
 def test_a_member_talks_over_the_socket(arrive: Arrive, ada: str) -> None:
@@ -31,14 +19,14 @@ def test_a_member_talks_over_the_socket(arrive: Arrive, ada: str) -> None:
     person.page.keyboard.press("Enter")
     expect(person.page.get_by_label("Messages")).to_have_text("ada: is anybody there?")
     # A refresh token opens it too, and is not exchanged: the answer may not carry cookies.
-    person.waits_until_the_access_token_is_gone()
+    person.loses_the_access_token()
     before = person.cookie("refreshToken")
-    assert person.page.evaluate(KNOCK, socket_of(person)) == "opened"
+    assert person.knocks(person.page) == "opened"
     assert person.cookie("refreshToken") == before
 
 
 def test_a_stranger_is_refused_before_the_socket_opens(arrive: Arrive) -> None:
     stranger = arrive()
     stranger.visit("/")
-    assert stranger.page.evaluate(KNOCK, socket_of(stranger)) == "refused"
+    assert stranger.knocks(stranger.page) == "refused"
     assert "HTTP Authentication failed" in stranger.complaints.pop()  # as Chromium says 401

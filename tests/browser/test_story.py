@@ -122,9 +122,9 @@ def test_many_tabs_at_once_after_the_expiry_sign_nobody_out(arrive: Arrive, ada:
     for tab in tabs:
         person.sees("Welcome, ada", tab)
         expect(tab).to_have_url(person.server.url + "/members")
-    person.waits_until_the_access_token_is_gone()
+    person.loses_the_access_token()
     person.visit("/members")
-    person.sees("Welcome, ada")  # and whichever answer came last left good cookies
+    person.sees("Welcome, ada")  # whichever answer came last, it left a good refresh token
 
 
 def test_a_stranger_is_sent_to_sign_in_and_comes_straight_back(arrive: Arrive, ada: str) -> None:
