@@ -8,7 +8,12 @@ from authkit_asgi.store import Store
 
 STORES = {
     "memory": "authkit_asgi.store.memory:MemoryStore",
+    "mongodb": "authkit_asgi.store.mongo:MongoStore",
+    "mongodb+srv": "authkit_asgi.store.mongo:MongoStore",
     "sqlite": "authkit_asgi.store.sqlite:SqliteStore",
+    "postgresql": "authkit_asgi.store.sql:SqlStore",
+    "postgres": "authkit_asgi.store.sql:SqlStore",
+    "postgresql+asyncpg": "authkit_asgi.store.sql:SqlStore",
 }
 
 

