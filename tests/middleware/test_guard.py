@@ -514,6 +514,14 @@ class TestBearer:
             assert len(answer.cookies) == 2
             assert not app.who.is_authenticated
 
+    async def test_another_scheme_leaves_the_cookie_its_say(self) -> None:
+        async with world(bearer=True) as here:
+            guard, _ = guarded(here)
+            tokens = await visitor(here)
+            basic = {"authorization": "Basic YWRhOmFkYQ=="}
+            assert (await ask(guard, "/members", tokens, headers=basic)).status == 200
+            assert (await ask(guard, "/members", headers=basic)).status == 401
+
     async def test_it_is_nothing_unless_it_is_asked_for(self) -> None:
         """SECURITY T-20."""
         async with world() as here:

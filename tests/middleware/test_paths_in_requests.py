@@ -228,6 +228,25 @@ class TestTurnedAway:
         assert answer.header("hx-redirect") == where
 
     @pytest.mark.parametrize(
+        ("method", "code"),
+        [pytest.param("POST", "not_signed_in", id="POST"), ("OPTIONS", "token_expired")],
+    )
+    async def test_a_script_is_told_whether_a_refresh_would_help(
+        self, method: str, code: str
+    ) -> None:
+        """After a POST, which did refresh in vain, it would not; an OPTIONS has not tried."""
+        async with world() as here:
+            guard, _ = guarded(here)
+            tokens = await visitor(here)
+            await here.kit.services.sessions.close(
+                claims_in(here, tokens["token"]).session_id, reason="test", now=here.clock()
+            )
+            here.clock.pass_(hours=1.1)
+            headers = {"hx-request": "true", "hx-current-url": "http://localhost:8000/list"}
+            answer = await ask(guard, "/members", tokens, method=method, headers=headers)
+            assert (answer.status, answer.code) == (401, code)
+
+    @pytest.mark.parametrize(
         "scope",
         [
             pytest.param({"path": "/signin"}, id="plain"),

@@ -220,6 +220,14 @@ class TestAnOutage:
             assert denied["type"] == "websocket.close"
             assert a.app.seen == []
 
+    async def test_a_public_socket_goes_on_without_a_name(self) -> None:
+        async with two_workers() as (here, a, _):
+            tokens = await visitor(here)
+            here.clock.pass_(hours=1.1)
+            a.store.down = True
+            assert await shake_hands(a.guard, "/open", tokens) == [{"type": "websocket.accept"}]
+            assert not a.app.who.is_authenticated
+
     async def test_a_logout_counts_once_the_store_is_back(self) -> None:
         async with two_workers() as (here, a, b):
             tokens = await visitor(here)
