@@ -105,7 +105,7 @@ class SqlStore:
 
     @property
     def metadata(self) -> sa.MetaData:
-        """The tables that were opened, for an Alembic of your own."""
+        """The tables that were opened."""
         return self._schema.metadata
 
     async def open(self, tables: Iterable[Table[Any]]) -> None:
@@ -186,15 +186,10 @@ class SqlStore:
 
     async def delete(self, table: Table[R], where: Where, *, limit: int = 1000) -> int:
         shape = self._shape(table)
-        # Picked once, and locked: a row that meanwhile changed is looked at again before it goes.
-        picked = (
-            sa.select(shape.key)
-            .where(*shape.conditions(where))
-            .limit(limit)
-            .with_for_update()
-            .cte("picked")
-        )
-        statement = sa.delete(shape.rows).where(shape.key.in_(sa.select(picked.c[0])))
+        # Picked once, and locked: what changed meanwhile is looked at again before it goes.
+        picked = sa.select(shape.key).where(*shape.conditions(where)).limit(limit).with_for_update()
+        keys = sa.func.array(picked.scalar_subquery())
+        statement = sa.delete(shape.rows).where(shape.key == sa.any_(keys))
         return await self._ask(statement, lambda result: result.rowcount)
 
     async def count(self, table: Table[R], where: Where) -> int:
@@ -285,6 +280,11 @@ class SqlStore:
             await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}s'"))
             for statement in schema.missing(await _there(connection), engine.dialect):
                 await connection.execute(statement)
+
+
+def metadata_of(tables: Iterable[Table[Any]], prefix: str = "authkit_") -> sa.MetaData:
+    """What `SqlStore.open` would make, for an Alembic of your own: `metadata_of(kit.tables)`."""
+    return Schema(tables, prefix).metadata
 
 
 async def _there(connection: AsyncConnection) -> There:

@@ -38,10 +38,21 @@ def postgres(programs: Path) -> Iterator[str]:
         os.chown(home, NOBODY, NOBODY)
         how |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     data, port = home / "data", free_port()
-    init = ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+    init: list[str | Path] = [
+        "-D",
+        data,
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--no-locale",
+        "--no-sync",
+    ]
     subprocess.run([programs / "initdb", *init], **how)
     listen = f"{QUICK} -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-    control = [programs / "pg_ctl", "-w", "-D", data]
+    control: list[str | Path] = [programs / "pg_ctl", "-w", "-D", data]
     subprocess.run([*control, "-l", home / "log", "-o", listen, "start"], **how)
     try:
         yield f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable"
@@ -80,6 +91,7 @@ class Proxy:
         self._port = free_port()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._served: set[asyncio.Task[Any]] = set()
         self._may_speak = asyncio.Event()
         self.mood: Literal["pass", "mute", "cut"] = "pass"
         self.messages: Counter[str] = Counter()
@@ -89,11 +101,6 @@ class Proxy:
         server = urlsplit(self._url)
         user = server.netloc.rpartition("@")[0]
         return server._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
-
-    @property
-    def connections(self) -> int:
-        """How many the store holds."""
-        return len(self._writers) // 2
 
     def set(self, mood: Literal["pass", "mute", "cut"]) -> None:
         self.mood = mood
@@ -113,10 +120,14 @@ class Proxy:
         for writer in list(self._writers):
             writer.transport.abort()
         self._may_speak.set()
-        while self._writers:
-            await asyncio.sleep(0)
+        if self._served:
+            await asyncio.wait(self._served)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
         server = urlsplit(self._url)
         there, towards = await asyncio.open_connection(server.hostname, server.port)
         pair = {writer, towards}
