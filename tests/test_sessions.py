@@ -510,12 +510,17 @@ async def test_a_peek_tells_who_it_is_and_writes_nothing(house: House, ada: User
     assert (who.id, who.session_id, who.display_name) == (ada.id, session.id, "ada")
     current = await house.moved_on(pair, now=START + HOUR)
     assert await worker.peek(pair.refresh.encode(), now=START + HOUR + 30) is not None
-    assert await worker.peek(pair.refresh.encode(), now=START + HOUR + 31) is None
     assert await worker.peek(pair.access.encode(), now=START) is None
     assert await worker.peek(current.refresh.encode(), now=START + 30 * DAY) is None
     assert await worker.peek(None, now=START) is None
     assert set(counted.calls) == {"get"}
     assert (await house.row(session.id)).closed_at is None
+
+
+async def test_a_used_token_is_nobodys_at_a_peek(house: House, ada: User) -> None:
+    _, pair = await house.opened(ada)
+    await house.moved_on(pair, now=START + HOUR)
+    assert await house.sessions.peek(pair.refresh.encode(), now=START + HOUR + 31) is None
 
 
 async def test_a_confirmed_generation_ends_its_predecessor(house: House, ada: User) -> None:
