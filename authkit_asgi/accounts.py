@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from authkit_asgi.core.fields import email_key, username_key
 from authkit_asgi.core.times import iso
-from authkit_asgi.errors import BadCredentials
+from authkit_asgi.errors import BadCredentials, NotSignedIn, WrongPassword
 from authkit_asgi.hashing import Hashing
 from authkit_asgi.settings import DAY
 from authkit_asgi.store import Store, Table, Value
@@ -148,8 +148,22 @@ class Accounts:
             return await self._rehash(user, password)
         return user
 
-    async def confirm_password(self, user: User, password: str) -> bool:
-        return await self._hashing.verify(password, user.password_hash)
+    async def require(self, user_id: str) -> User:
+        """The account of whoever is signed in. Raises `NotSignedIn` when it is gone."""
+        user = await self.by_id(user_id)
+        if user is None:
+            raise NotSignedIn
+        return user
+
+    async def reauthenticate(self, user_id: str, password: str) -> User:
+        """The account, after the password was asked for once more (SECURITY S-18).
+
+        Raises `NotSignedIn` and `WrongPassword`.
+        """
+        user = await self.require(user_id)
+        if not await self._hashing.verify(password, user.password_hash):
+            raise WrongPassword
+        return user
 
     async def change(
         self,
@@ -173,6 +187,9 @@ class Accounts:
         expect: Mapping[str, Value] | None = None,
     ) -> User | None:
         """One write: the change, and the end of every session but `spare`, and of every open link.
+
+        `now` is the time of the write, and not that of a request that began long before: by it the
+        other workers find what is new.
 
         None when the account is no longer as `user` shows it. Raises `store.Taken`.
         """

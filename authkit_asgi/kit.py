@@ -18,6 +18,7 @@ from authkit_asgi.core.paths import Access, PathRules
 from authkit_asgi.core.tokens import ACCESS, REFRESH, Tokens
 from authkit_asgi.events import Events
 from authkit_asgi.features import Claims, Feature, Plug, Services
+from authkit_asgi.features.change_email import ChangeEmail
 from authkit_asgi.features.limits import Limits
 from authkit_asgi.features.login import Login
 from authkit_asgi.features.notices import Notices
@@ -27,6 +28,7 @@ from authkit_asgi.features.register import Register
 from authkit_asgi.features.reset_password import ResetPassword
 from authkit_asgi.features.sessions import SessionList
 from authkit_asgi.features.verify_email import VerifyEmail
+from authkit_asgi.flights import Flights
 from authkit_asgi.hashing import Hashing
 from authkit_asgi.links import LINKS, Links
 from authkit_asgi.mail import Letter, Mailer
@@ -57,6 +59,7 @@ def default_features() -> list[Feature]:
         Register(),
         ResetPassword(),
         Profile(),
+        ChangeEmail(),
         SessionList(),
         Notices(),
         Dashboard(),
@@ -107,6 +110,7 @@ class AuthKit:
             stop=self.close,
         )
         self._started = False
+        self._starts: Flights[None] = Flights()
         self._home = self.settings.pages_path + "/dashboard"
         self.api, self.pages = self._apps()
 
@@ -116,8 +120,11 @@ class AuthKit:
         Raises `StoreUnavailable`; the next call tries again.
         """
         if not self._started:
-            await self.store.open(self.tables)
-            self._started = True
+            await self._starts.run("start", self._open)
+
+    async def _open(self) -> None:
+        await self.store.open(self.tables)
+        self._started = True
 
     async def close(self) -> None:
         """Deliver what is in the outbox, and let go of threads and connections. `start` begins
@@ -143,8 +150,7 @@ class AuthKit:
         async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
             for prefix, target in own:
                 if scope["type"] == "http" and _is_below(scope, prefix):
-                    scope = {**scope, "root_path": scope.get("root_path", "") + prefix}
-                    return await target(scope, receive, send)
+                    return await target(_mounted(scope, prefix), receive, send)
             return await app(scope, receive, send)
 
         return AuthMiddleware(dispatch, kit=self, rules=rules)
@@ -267,8 +273,18 @@ def _tables(plugs: Iterable[Plug]) -> list[Table[object]]:
     return [*own, *(table for plug in plugs for table in plug.tables)]
 
 
-def _is_below(scope: Scope, prefix: str) -> bool:
+def _inside(scope: Scope) -> str:
+    """The path within the app: some servers leave the app's root in, some cut it off."""
     path, root = scope["path"], scope.get("root_path", "")
-    if root and path.startswith(root + "/"):
-        path = path[len(root) :]
-    return bool(path == prefix or path.startswith(prefix + "/"))
+    return str(path[len(root) :] if root and path.startswith(root + "/") else path)
+
+
+def _is_below(scope: Scope, prefix: str) -> bool:
+    path = _inside(scope)
+    return path == prefix or path.startswith(prefix + "/")
+
+
+def _mounted(scope: Scope, prefix: str) -> Scope:
+    """The scope of what is mounted at `prefix`: with its root in the path, as routers want it."""
+    root = scope.get("root_path", "")
+    return {**scope, "path": root + _inside(scope), "root_path": root + prefix}

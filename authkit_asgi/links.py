@@ -35,10 +35,19 @@ class Links:
         self._accounts = accounts
 
     async def issue(
-        self, purpose: str, user: User, *, lifetime: float, now: float, target: str = ""
+        self,
+        purpose: str,
+        user: User,
+        *,
+        lifetime: float,
+        now: float,
+        target: str = "",
+        keep_older: bool = False,
     ) -> Issued:
-        """A new link. Older ones of the same purpose are void from now on (SECURITY V-07)."""
-        await self._store.delete(LINKS, {"user_id": user.id, "purpose": purpose})
+        """A new link. Older ones of the same purpose are void from now on (SECURITY V-07), unless
+        `keep_older`."""
+        if not keep_older:
+            await self._store.delete(LINKS, {"user_id": user.id, "purpose": purpose})
         text = text_of(secrets.token_bytes(RAW_BYTES))
         link = Link(
             id=digest_of(text),
@@ -69,8 +78,12 @@ class Links:
         )
         await self._store.insert(LINKS, decoy)
 
-    async def read(self, purpose: str, text: object, *, now: float) -> tuple[Link, User]:
+    async def read(
+        self, purpose: str, text: object, *, now: float, bound: bool = True
+    ) -> tuple[Link, User]:
         """The link and its account. Reading uses nothing up.
+
+        `bound`: not after the account's password or address has changed since.
 
         Whoever uses it must write to the user's row with `expect` of what the link is bound to
         (`epoch`, `email_key`): that write decides of many parallel uses the one that counts
@@ -81,9 +94,18 @@ class Links:
         if link is None or link.purpose != purpose or now >= link.expires_at:
             raise LinkInvalid
         user = await self._accounts.by_id(link.user_id)
-        if user is None or user.epoch != link.epoch or user.email_key != link.email:
+        if user is None:
+            raise LinkInvalid
+        if bound and (user.epoch, user.email_key) != (link.epoch, link.email):
             raise LinkInvalid
         return link, user
+
+    async def void_newer(self, link: Link) -> None:
+        """Remove the account's links of the same purpose that were made after this one."""
+        same = {"user_id": link.user_id, "purpose": link.purpose}
+        for other in await self._store.find(LINKS, same, limit=1000):
+            if other.created_at > link.created_at:
+                await self._store.delete(LINKS, {"id": other.id})
 
     async def discard(self, link: Link) -> None:
         """Tidy up after use: the link is void already, so an outage spoils nothing."""

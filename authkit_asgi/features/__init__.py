@@ -59,6 +59,14 @@ class Services:
         (SECURITY R-04)."""
         return self.settings.base_url + self.settings.pages_path
 
+    async def new_claims(self, call: Call[Any], user: User) -> tuple[str, ...]:
+        """An access cookie with what has just changed, when the caller is this user."""
+        if call.caller is None or call.caller.id != user.id:
+            return ()
+        access = await self.sessions.reissue(call.caller, user, now=call.now)
+        lifetime = self.settings.access_token_lifetime
+        return (self.jar.set_access(access, lifetime),) if access else ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plug:

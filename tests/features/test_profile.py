@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,71 @@ async def test_an_address_that_somebody_took_meanwhile_stays_theirs() -> None:
             assert code_of(answer) == (400, "link_invalid")
         assert (await user_of(town, NEW)).username == "eve"
         assert (await user_of(town, OLD)).username == "ada"
+
+
+async def moved_on(town: World, browser: Browser) -> None:
+    body = {"newEmail": "further@example.test", "password": PASSWORD}
+    assert (await browser.api("POST", "/change-email", body)).status_code == 200
+    token = await mailed_to(town, "further@example.test")
+    assert (await post(town, "/change-email/verify", {"token": token})).status_code == 200
+
+
+async def ended_all(town: World, browser: Browser) -> None:
+    assert (await browser.api("DELETE", "/sessions")).status_code == 200
+
+
+async def changed_password(town: World, browser: Browser) -> None:
+    body = {"currentPassword": PASSWORD, "newPassword": "the thief's own phrase"}
+    assert (await browser.api("POST", "/change-password", body)).status_code == 200
+
+
+async def squatted(town: World, browser: Browser) -> None:
+    assert (await town.register("squatter", email=OLD)).status_code == 201
+
+
+@pytest.mark.parametrize("trick", [moved_on, ended_all, changed_password, squatted])
+async def test_no_trick_of_the_thief_voids_the_way_back(
+    trick: Callable[[World, Browser], Awaitable[None]],
+) -> None:
+    """V-13: the thief knows the password, and has moved the account away."""
+    async with world() as town:
+        await town.person("ada")
+        async with signed_in(town) as thief:
+            assert (await move(town, thief)).status_code == 200
+            back = await mailed_to(town, OLD)
+            await trick(town, thief)
+            answer = await post(town, "/change-email/revert", {"token": back})
+            assert answer.status_code == 200, answer.text
+            town.clock.pass_(seconds=2)
+            assert not await works(town, thief)
+        owner = await user_of(town, OLD)
+        assert (owner.username, owner.password_hash) == ("ada", None)
+
+
+async def test_the_older_way_back_wins() -> None:
+    """V-13: from the second move on the thief holds a way back, too."""
+    async with world() as town:
+        await town.person("ada")
+        async with signed_in(town) as thief:
+            await move(town, thief)
+            owners = await mailed_to(town, OLD)
+            town.clock.pass_(seconds=1)
+            await moved_on(town, thief)
+            thiefs = await mailed_to(town, NEW)
+        assert (await post(town, "/change-email/revert", {"token": owners})).status_code == 200
+        answer = await post(town, "/change-email/revert", {"token": thiefs})
+        assert code_of(answer) == (400, "link_invalid")
+        assert (await user_of(town, OLD)).username == "ada"
+
+
+async def test_an_account_that_proved_nothing_blocks_no_address() -> None:
+    """V-14: whoever proves the mailbox has it."""
+    async with world() as town:
+        await town.person("ada")
+        assert (await town.register("squatter", email=NEW)).status_code == 201
+        async with signed_in(town) as browser:
+            assert (await move(town, browser)).status_code == 200
+        assert (await user_of(town, NEW)).username == "ada"
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])

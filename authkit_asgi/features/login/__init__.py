@@ -156,7 +156,7 @@ class _Desk:
         sessions = self._services.sessions
         presented = sessions.presented(call.access_token, call.refresh_token, now=call.now)
         closed = [
-            await sessions.close(session_id, reason=reason, now=call.now)
+            await sessions.close(session_id, reason=reason, now=self._services.clock())
             for session_id in presented
         ]
         return [session for session in closed if session is not None]

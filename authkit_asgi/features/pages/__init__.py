@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from authkit_asgi.accounts import public_profile
-from authkit_asgi.errors import NotSignedIn
 from authkit_asgi.features import Plug, Services
 from authkit_asgi.web.routes import Call, Page, Panel
 
@@ -20,9 +19,7 @@ class Dashboard:
 
     def plug(self, services: Services) -> Plug:
         async def data(call: Call[Any]) -> Mapping[str, Any]:
-            user = await services.accounts.by_id(call.identity.id)
-            if user is None:
-                raise NotSignedIn
+            user = await services.accounts.require(call.identity.id)
             return {"user": public_profile(user)}
 
         page = Page(path="/dashboard", template="dashboard.html", title="Dashboard", data=data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authkit_asgi.accounts import User, public_profile
+from authkit_asgi.accounts import public_profile
 from authkit_asgi.core.rotation import Session, is_over
 from authkit_asgi.core.times import iso
 from authkit_asgi.errors import CrossSite, NotFound, NotSignedIn, Unavailable
@@ -114,7 +114,7 @@ class _Desk:
         return {"session": found}
 
     async def whoami(self, call: Call[None]) -> Reply:
-        user = await self._user(call)
+        user = await self._services.accounts.require(call.identity.id)
         session = await self._services.sessions.get(call.identity.session_id)
         if session is None:
             raise NotSignedIn
@@ -161,15 +161,9 @@ class _Desk:
         )
 
     async def _mine(self, call: Call[Any]) -> list[dict[str, Any]]:
-        user = await self._user(call)
+        user = await self._services.accounts.require(call.identity.id)
         sessions = await self._services.sessions.listing(user, now=call.now)
         return [_shown(one, current=call.identity.session_id) for one in sessions]
-
-    async def _user(self, call: Call[Any]) -> User:
-        user = await self._services.accounts.by_id(call.identity.id)
-        if user is None:
-            raise NotSignedIn
-        return user
 
     async def _tell(self, call: Call[None], *, session_id: str, scope: str) -> None:
         await self._services.events.tell(
