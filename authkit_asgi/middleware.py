@@ -259,12 +259,12 @@ class AuthMiddleware:
 
     async def _by_refresh_token(self, token: bytes, scope: Scope, now: float) -> Visit:
         await self._guard.start()
+        visitor = visitor_in(scope, self._settings)
         if scope["type"] == "websocket" or _is_prefetch(scope):
             # No cookie would arrive there, so nothing may be exchanged (SECURITY S-23).
-            return Visit(identity=await self._sessions.peek(token, now=now))
+            return Visit(identity=await self._sessions.peek(token, visitor=visitor, now=now))
         if scope["method"] == "OPTIONS":
             return Visit(trouble=TokenExpired())
-        visitor = visitor_in(scope, self._settings)
         refreshed = await self._sessions.refresh(token, visitor=visitor, now=now)
         if refreshed.pair is None:
             return Visit(cookies=self._jar.clear()) if refreshed.ours else NOBODY
@@ -453,6 +453,9 @@ class AuthMiddleware:
             )
 
 
+# For servers that cannot send an answer: 1013 is "try again later" (RFC 6455, IANA's registry).
+CLOSE_CODES = {400: 4400, 401: 4401, 403: 4403}
+
 # What an answer with a fresh token in it must not say to any cache (SECURITY K-01).
 CACHE_HEADERS = frozenset(
     (
@@ -496,6 +499,8 @@ def _varied(headers: RawHeaders) -> RawHeaders:
 
 
 def _is_prefetch(scope: Scope) -> bool:
+    if scope["method"] not in ("GET", "HEAD"):
+        return False
     purpose = header(scope, b"sec-purpose") or header(scope, b"purpose") or b""
     return b"prefetch" in purpose.lower()
 
@@ -550,4 +555,4 @@ async def _deny(error: AuthError, scope: Scope, receive: Receive, send: Send) ->
     if "websocket.http.response" in scope.get("extensions", {}):
         await refusal(error)(scope, receive, send)
     else:
-        await send({"type": "websocket.close", "code": 4401 if error.status == 401 else 4403})
+        await send({"type": "websocket.close", "code": CLOSE_CODES.get(error.status, 1013)})

@@ -14,6 +14,7 @@ from authkit_asgi.core.identity import Identity, identity_of
 from authkit_asgi.core.rotation import Session, Verdict, is_over, judge, outlives
 from authkit_asgi.core.tokens import ACCESS, CLOCK_SKEW, REFRESH, Claims, Tokens
 from authkit_asgi.events import (
+    NOBODY,
     Events,
     SessionRefreshed,
     SessionReused,
@@ -123,14 +124,19 @@ class Sessions:
         key = (claims.session_id, claims.generation)
         return await self._refreshes.run(key, lambda: self._exchange(claims, visitor, now))
 
-    async def peek(self, token: bytes | None, *, now: float) -> Identity | None:
+    async def peek(
+        self, token: bytes | None, *, now: float, visitor: Visitor = NOBODY
+    ) -> Identity | None:
         """Who a refresh token speaks for, without exchanging it: for a WebSocket's handshake, whose
-        answer can carry no cookie on some servers (SECURITY S-23). Raises `StoreUnavailable`."""
+        answer can carry no cookie on some servers (SECURITY S-23). A copy that shows itself this
+        way is caught all the same. Raises `StoreUnavailable`."""
         claims = self._tokens.read(REFRESH, token, now=now)
         session = await self.get(claims.session_id) if claims else None
         if claims is None or session is None:
             return None
         verdict = judge(session, claims.generation, now=now, grace=self._settings.refresh_grace)
+        if verdict is Verdict.REUSED:
+            await self._reused(session, visitor, now)
         user = await self.owner(session) if verdict in (Verdict.ROTATE, Verdict.JOIN) else None
         return identity_of(self._access_claims(session, user, now=now)) if user else None
 
