@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.world import world
+from authkit_asgi.store.memory import MemoryStore
+from tests.world import PASSWORD, settings, world
 
 
 async def test_of_two_devices_one_ends_the_other() -> None:
@@ -104,7 +107,7 @@ async def test_in_a_tunnel_a_new_password_gets_lost() -> None:
         assert (await ada.sign_in()).status_code == 200
         held = ada.tokens()
         w.clock.pass_(hours=2)
-        body = {"currentPassword": "correct horse battery", "newPassword": "a different phrase"}
+        body = {"currentPassword": PASSWORD, "newPassword": "a different phrase"}
         assert (await ada.api("POST", "/change-password", body)).status_code == 200
         ada.take_tokens(held)
         w.clock.pass_(hours=2)
@@ -125,3 +128,29 @@ async def test_new_names_do_not_cost_a_browser_its_session() -> None:
         assert (await ada.get("/members")).json()["name"] == "countess"
         w.clock.pass_(hours=2)
         assert (await ada.get("/members")).json()["name"] == "countess"
+
+
+async def test_an_ended_session_does_not_come_back_by_a_new_password() -> None:
+    """S-11: another worker takes its access token for a moment more, and its holder knows the
+    password; yet a session that is over must not spare itself, or a second factor is led around."""
+    store, own = MemoryStore(), settings()
+    secrets: dict[str, Any] = {
+        "token_secret": own.token_secret,
+        "refresh_token_secret": own.refresh_token_secret,
+    }
+    async with (
+        world(store=store, **secrets) as here,
+        world(store=store, **secrets) as there,
+        here.browser() as ada,
+        there.browser() as other,
+    ):
+        await here.person()
+        assert (await ada.sign_in()).status_code == 200
+        assert (await other.sign_in()).status_code == 200
+        assert (await other.get("/members")).status_code == 200
+        assert (await ada.api("DELETE", "/sessions?all=true")).status_code == 200
+        body = {"currentPassword": PASSWORD, "newPassword": "a different phrase"}
+        assert (await other.api("POST", "/change-password", body)).status_code == 401
+        there.clock.pass_(hours=3)
+        assert (await other.get("/members")).status_code == 401
+        assert (await other.sign_in(password=PASSWORD)).status_code == 200
