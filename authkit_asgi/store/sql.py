@@ -33,7 +33,7 @@ from authkit_asgi.store.sql_tables import Schema, Shape, There, stored
 T = TypeVar("T")
 Read = Callable[[sa.CursorResult[Any]], T]
 
-PATIENCE = 2.0  # seconds that a verb waits for a connection and for its answer, together
+PATIENCE = 2  # seconds that a verb waits for a connection and for its answer, together
 LOCK_WAIT = 2.0  # seconds that a change of a table may wait, and then holds up everybody else's use
 MAKING = 60.0  # seconds that `open` may take for what is missing: an index over many rows
 RECYCLE = 300.0  # seconds after which a connection is made anew: firewalls forget silent ones
@@ -92,6 +92,8 @@ class SqlStore:
         self._pool = engine
         # Each statement commits by itself: no BEGIN, no COMMIT.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        # No error of ours repeats what was bound: password hashes are among it.
+        self._engine.sync_engine.hide_parameters = True
         self._prefix = prefix
         self._tables: dict[str, Table[Any]] = {}
         self._schema = Schema((), prefix)
@@ -310,7 +312,6 @@ def _engine(url: str, connections: int) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=PATIENCE,
         pool_recycle=RECYCLE,
-        hide_parameters=True,  # password hashes are among them
     )
     event.listen(engine.sync_engine, "checkout", _refuse_the_dead)
     event.listen(engine.sync_engine, "handle_error", _leave_the_moved)

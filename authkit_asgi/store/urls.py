@@ -8,9 +8,9 @@ from authkit_asgi.store import Store
 
 STORES = {
     "memory": "authkit_asgi.store.memory:MemoryStore",
+    "sqlite": "authkit_asgi.store.sqlite:SqliteStore",
     "mongodb": "authkit_asgi.store.mongo:MongoStore",
     "mongodb+srv": "authkit_asgi.store.mongo:MongoStore",
-    "sqlite": "authkit_asgi.store.sqlite:SqliteStore",
     "postgresql": "authkit_asgi.store.sql:SqlStore",
     "postgres": "authkit_asgi.store.sql:SqlStore",
     "postgresql+asyncpg": "authkit_asgi.store.sql:SqlStore",
@@ -18,7 +18,8 @@ STORES = {
 
 
 def store_from_url(url: str) -> Store:
-    """The store, not yet opened: `memory:`, `sqlite:///relative.db`, `sqlite:////absolute.db`."""
+    """The store, not yet opened: `memory:`, `sqlite:///relative.db`, `sqlite:////absolute.db`,
+    `postgresql://user:password@host:5432/database`."""
     scheme, colon, _ = url.partition(":")
     place = STORES.get(scheme.lower()) if colon else None
     if place is None:

@@ -32,5 +32,5 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(4)}"
     sign = "&" if "?" in postgres_url else "?"
     await run_sql(postgres_url, f"CREATE SCHEMA {name}")
-    yield f"{postgres_url}{sign}search_path={name}"
+    yield f"{postgres_url}{sign}search_path={name}&application_name={name}"
     await run_sql(postgres_url, f"DROP SCHEMA {name} CASCADE")

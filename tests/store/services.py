@@ -80,10 +80,13 @@ def free_port() -> int:
         return port
 
 
+Mood = Literal["pass", "mute", "cut", "cut once"]
+
+
 class Proxy:
     """Hands on what it is given, and counts the messages of each sort that go to the server.
 
-    `mood`: "mute" keeps the answers back; "cut" ends the connection within the next one.
+    "mute" keeps the answers back; "cut" ends each connection within its next answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -93,7 +96,7 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._served: set[asyncio.Task[Any]] = set()
         self._may_speak = asyncio.Event()
-        self.mood: Literal["pass", "mute", "cut"] = "pass"
+        self.mood: Mood = "pass"
         self.messages: Counter[str] = Counter()
 
     @property
@@ -102,7 +105,7 @@ class Proxy:
         user = server.netloc.rpartition("@")[0]
         return server._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
 
-    def set(self, mood: Literal["pass", "mute", "cut"]) -> None:
+    def set(self, mood: Mood) -> None:
         self.mood = mood
         if mood == "mute":
             self._may_speak.clear()
@@ -156,7 +159,8 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(65536):
                 await self._may_speak.wait()
-                if self.mood == "cut":
+                if self.mood in ("cut", "cut once"):
+                    self.set("cut" if self.mood == "cut" else "pass")
                     writer.write(data[:3])
                     break
                 writer.write(data)

@@ -384,6 +384,26 @@ async def test_a_delete_spares_what_changed_meanwhile(store: SqlStore) -> None:
     assert {pet.id for pet in await store.find(PETS, {})} == set(won)
 
 
+async def test_a_server_that_refuses_races_is_asked_again(database: str) -> None:
+    """Where every transaction is serializable, one that lost is told to try again."""
+    store = SqlStore(f"{database}&default_transaction_isolation=serializable")
+    await store.open(TABLES)
+    await store.insert(PETS, BOB)
+    won: list[Pet] = []
+
+    async def swap(age: int) -> None:
+        await store.add("swaps", expires_at=60.0, now=0.0)
+        pet = await store.swap(PETS, "bob", expect={"age": 5}, change={"age": age})
+        won.extend([pet] if pet else [])
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(50):
+            tasks.start_soon(swap, 100 + number)
+    assert won == [await store.get(PETS, "bob")]
+    assert await store.add("swaps", 0, expires_at=60.0, now=0.0) == 50
+    await store.close()
+
+
 async def test_counters_that_are_over_go_away(store: SqlStore, database: str) -> None:
     for number in range(20):
         await store.add(f"address {number}", expires_at=60.0, now=0.0)
