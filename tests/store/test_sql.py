@@ -447,6 +447,7 @@ async def test_eight_processes_can_make_the_same_tables_at_once(database: str) -
 async def test_kill_9_loses_no_row_that_was_acknowledged(store: SqlStore, database: str) -> None:
     """Q-02, Q-03."""
     with start("write_for_ever", database, 0) as process:
+        ready(process)
         output = go(process)
         acknowledged = [output.readline().strip() for _ in range(200)]
         process.kill()
@@ -460,8 +461,9 @@ async def test_kill_9_loses_no_row_that_was_acknowledged(store: SqlStore, databa
 def race(task: str, url: str, processes: int = 4) -> list[Any]:
     """What each of some processes answers that begin the task at the same moment."""
     racers = [start(task, url, number) for number in range(processes)]
-    for racer in racers:
-        go(racer)
+    for wait in (ready, go):  # all are ready before the first one goes
+        for racer in racers:
+            wait(racer)
     answers = [racer.communicate(timeout=60)[0] for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * processes
     return [json.loads(answer) for answer in answers]
@@ -477,10 +479,14 @@ def start(task: str, url: str, number: int) -> subprocess.Popen[str]:
     )
 
 
-def go(process: subprocess.Popen[str]) -> IO[str]:
-    """Wait until the process is ready, and let it begin: what it prints from now on."""
-    assert process.stdin is not None
+def ready(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
+
+
+def go(process: subprocess.Popen[str]) -> IO[str]:
+    """Let it begin: what it prints from now on."""
+    assert process.stdin is not None
+    assert process.stdout is not None
     print(file=process.stdin, flush=True)
     return process.stdout
