@@ -200,10 +200,10 @@ class Accounts:
             change={**change, "epoch": user.epoch + 1, "epoch_at": now, "spared": spare},
         )
 
-    async def end_sessions(self, user_id: str, *, now: float, spare: str = "") -> User | None:
-        """End every session but `spare`. None when the account is gone."""
+    async def end_sessions(self, user_id: str, *, now: float) -> User | None:
+        """End every session. None when the account is gone."""
         while (user := await self._store.get(USERS, user_id)) and user.deleted_at is None:
-            ended = await self.change_and_end_sessions(user, {}, now=now, spare=spare)
+            ended = await self.change_and_end_sessions(user, {}, now=now)
             if ended is not None:
                 return ended
         return None
