@@ -92,8 +92,6 @@ class SqlStore:
         self._pool = engine
         # Each statement commits by itself: no BEGIN, no COMMIT.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        # No error of ours repeats what was bound: password hashes are among it.
-        self._engine.sync_engine.hide_parameters = True
         self._prefix = prefix
         self._tables: dict[str, Table[Any]] = {}
         self._schema = Schema((), prefix)
@@ -263,7 +261,7 @@ class SqlStore:
         except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
             if _state(error).startswith("22"):  # the driver's words would repeat the value
                 raise ValueError("PostgreSQL cannot hold one of these values") from None
-            raise StoreUnavailable from error
+            raise StoreUnavailable from _driver_error(error)
 
     async def _look(self) -> There:
         async with self._engine.connect() as connection:
@@ -348,6 +346,11 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 def _state(error: BaseException | None) -> str:
     """The five signs by which SQL names what happened, or nothing."""
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def _driver_error(error: Exception) -> BaseException:
+    """The words of the driver: SQLAlchemy's repeat what was bound, password hashes among it."""
+    return getattr(getattr(error, "orig", None), "__cause__", None) or error
 
 
 def _nothing(result: sa.CursorResult[Any]) -> None:

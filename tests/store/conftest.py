@@ -13,7 +13,8 @@ from tests.store.services import postgres, postgres_programs, run_sql
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """Of a server of our own, or of the one that AUTHKIT_TEST_POSTGRES_URL names."""
+    """Of a server of our own, or of the one that AUTHKIT_TEST_POSTGRES_URL names: with
+    `?sslmode=disable`, so that a proxy can understand what is said."""
     given, programs = os.environ.get("AUTHKIT_TEST_POSTGRES_URL"), postgres_programs()
     if given:
         yield given

@@ -24,7 +24,7 @@ from authkit_asgi.store import Range, Store, Table
 from authkit_asgi.store.sql import SqlStore, metadata_of
 from authkit_asgi.testing.store_suite import ADA, BOB, PETS, TABLES, Pet, StoreSuite
 from tests.store.services import proxy, run_sql
-from tests.world import world
+from tests.world import settings, world
 
 ROOT = Path(__file__).parents[2]
 Verb = Callable[[SqlStore], Awaitable[object]]
@@ -261,6 +261,19 @@ async def test_what_opening_makes_is_what_alembic_would(engine: AsyncEngine, dat
         "authkit_users",
     ]
     await store.close()
+
+
+def test_the_examples_of_the_documentation_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings()
+    monkeypatch.setenv("AUTHKIT_BASE_URL", chosen.base_url)
+    monkeypatch.setenv("AUTHKIT_TOKEN_SECRET", chosen.token_secret[0])
+    monkeypatch.setenv("AUTHKIT_REFRESH_TOKEN_SECRET", chosen.refresh_token_secret[0])
+    page = (ROOT / "docs/databases.md").read_text()
+    names: dict[str, Any] = {}
+    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(example, "databases.md", "exec", dont_inherit=True), names)
+    assert isinstance(names["kit"].store, SqlStore)
+    assert {"authkit_users", "authkit_sessions"} < set(names["target_metadata"].tables)
 
 
 async def test_names_of_constraints_are_ours(store: SqlStore, database: str) -> None:
