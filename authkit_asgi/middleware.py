@@ -120,6 +120,7 @@ class AuthMiddleware:
         self.app = app
         self.rules = kit.rules_for(rules or PathRules())
         self._guard = kit.guard
+        self._clock = kit.guard.clock
         self._settings = kit.guard.settings
         self._sessions = kit.guard.sessions
         self._revocations = kit.guard.sessions.revocations
@@ -127,20 +128,21 @@ class AuthMiddleware:
         self._names = (kit.guard.jar.access_name.encode(), kit.guard.jar.refresh_name.encode())
         # Whole Cookie headers first: nothing is searched for a browser that sends what it sent
         # before.
-        self._by_header: Remembered[Identity] = Remembered()
+        self._by_header: Remembered[Visit] = Remembered()
         self._by_token: Remembered[Identity] = Remembered()
         # Generations seen in use, of which the store does not know yet.
         self._unconfirmed: set[tuple[str, int]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handle = {
-            "http": self._http,
-            "websocket": self._websocket,
-            "lifespan": self._lifespan,
-        }.get(scope["type"])
-        if handle is None:  # SECURITY P-15: what we do not know, we do not let through
-            raise RuntimeError(f"authkit-asgi does not guard ASGI scopes of type {scope['type']!r}")
-        await handle(scope, receive, send)
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "websocket":
+            await self._websocket(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:  # SECURITY P-15: what we do not know, we do not let through
+            raise RuntimeError(f"authkit-asgi does not guard ASGI scopes of type {kind!r}")
 
     # --- http -------------------------------------------------------------------------------
 
@@ -151,14 +153,16 @@ class AuthMiddleware:
         access = self.rules.match(path, scope.get("root_path", ""), scope.get("raw_path"))
         if access is Access.EXCLUDED:
             return await self.app(scope, receive, send)
-        now = self._guard.clock()
-        try:
-            visit = await self._visit(scope, now)
-        except StoreUnavailable as outage:
-            # Public pages go on without a name; what needs one says so, and no cookie is touched.
-            if access is Access.PROTECTED:
-                return await refusal(outage)(scope, receive, send)
-            visit = NOBODY
+        now = self._clock()
+        visit = self._recall(scope, now)
+        if visit is None:
+            try:
+                visit = await self._visit(scope, now)
+            except StoreUnavailable as outage:
+                # Public pages go on without a name; what needs one says so. No cookie is touched.
+                if access is Access.PROTECTED:
+                    return await refusal(outage)(scope, receive, send)
+                visit = NOBODY
         identity = visit.identity
         if access is Access.PROTECTED:
             if identity is None:
@@ -177,6 +181,28 @@ class AuthMiddleware:
         if self._unconfirmed and identity is not None:
             await self._confirm(identity, scope)
         return None
+
+    def _recall(self, scope: Scope, now: float) -> Visit | None:
+        """Who asks, where that takes no thought: no cookie, or one header that was seen before.
+
+        None: it takes a closer look. With several Cookie headers it always does, for one of them
+        alone proves nothing.
+        """
+        if self._settings.bearer:
+            return None
+        cookie: bytes | None = None
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                if cookie is not None:
+                    return None
+                cookie = value
+        if cookie is None:
+            return NOBODY
+        visit = self._by_header.get(cookie)
+        if visit is None or visit.identity is None or now >= visit.identity.expires_at:
+            return None
+        known = self._revocations
+        return visit if known.is_fresh(now) and not known.denies(visit.identity) else None
 
     async def _visit(self, scope: Scope, now: float) -> Visit:
         """Who asks. Raises `StoreUnavailable` when only the store could tell."""
@@ -212,19 +238,11 @@ class AuthMiddleware:
         cookies = [value for name, value in scope["headers"] if name == b"cookie"]
         if not cookies:
             return NOBODY
-        # A map of single Cookie headers only: with several, one of them alone proves nothing.
-        single = cookies[0] if len(cookies) == 1 else b""
-        identity = self._by_header.get(single) if single else None
-        if identity is not None and now < identity.expires_at:
-            if not self._revocations.is_fresh(now):
-                await self._catch_up(now)
-            if not self._revocations.denies(identity):
-                return Visit(identity=identity)
         access, refresh = read_cookies(scope["headers"], self._names)
         visit = await self._by_access_token(access, now)
         if visit is not None and visit.identity is not None:
-            if single:
-                self._by_header.put(single, visit.identity)
+            if len(cookies) == 1:
+                self._by_header.put(cookies[0], visit)
             return visit
         if refresh is None:
             return self._without_refresh(access, now)
@@ -482,9 +500,14 @@ def _private(send: Send) -> Send:
 
     def wrapped(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            headers = _varied(list(message.get("headers", ())))
-            if not any(name.lower() == b"cache-control" for name, _ in headers):
+            headers = list(message.get("headers", ()))
+            named = {name.lower() for name, _ in headers}
+            if b"cache-control" not in named:
                 headers.append((b"cache-control", b"private"))
+            if b"vary" not in named:
+                headers.append((b"vary", b"Cookie"))
+            else:
+                headers = _varied(headers)
             message = {**message, "headers": headers}
         return send(message)
 

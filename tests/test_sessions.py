@@ -443,7 +443,9 @@ async def test_a_renewal_is_never_a_second_lost_step(house: House, ada: User) ->
     session, pair = await house.opened(ada)
     exchanged = await house.refresh(pair, now=START + HOUR)
     assert exchanged.pair is not None
-    user = await house.accounts().end_sessions(ada.id, now=START + HOUR, spare=session.id)
+    user = await house.accounts().change_and_end_sessions(
+        ada, {}, now=START + HOUR, spare=session.id
+    )
     assert user is not None
     lost = await house.sessions.renew(session.id, user, visitor=PHONE, now=START + HOUR)
     assert lost is not None
