@@ -111,6 +111,7 @@ class Visit:
 
 
 NOBODY = Visit()
+NOT_SIGNED_IN = refusal(NotSignedIn())
 
 
 class AuthMiddleware:
@@ -323,15 +324,17 @@ class AuthMiddleware:
 
     async def _turn_away(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         login = _on_site(scope, self.rules.login)
-        trouble = visit.trouble or NotSignedIn()
+        trouble = visit.trouble
         if header(scope, b"hx-request") == b"true":
             there = login + _next_of_htmx(scope, self._settings.origin)
             headers = (("HX-Redirect", there),)
-            answer = refusal(trouble, cookies=visit.cookies, headers=headers)
+            answer = refusal(trouble or NotSignedIn(), cookies=visit.cookies, headers=headers)
         elif _is_navigation(scope) and _asked(scope) != login:
             answer = redirect(login + _next(scope), cookies=visit.cookies)
+        elif trouble or visit.cookies:
+            answer = refusal(trouble or NotSignedIn(), cookies=visit.cookies)
         else:
-            answer = refusal(trouble, cookies=visit.cookies)
+            answer = NOT_SIGNED_IN
         await answer(scope, receive, send)
 
     def _note_unconfirmed(self, identity: Identity) -> None:

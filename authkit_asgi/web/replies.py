@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from authkit_asgi.errors import AuthError
@@ -13,38 +14,43 @@ from authkit_asgi.web.asgi import Receive, Scope, Send
 from authkit_asgi.web.routes import Reply
 
 # Nothing we say is for a cache, and none of it is anything but what it says it is.
-COMMON: tuple[tuple[str, str], ...] = (
-    ("Cache-Control", "private, no-store"),
-    ("Vary", "Cookie, Origin, Sec-Fetch-Site"),
-    ("X-Content-Type-Options", "nosniff"),
+COMMON = (
+    (b"cache-control", b"private, no-store"),
+    (b"vary", b"Cookie, Origin, Sec-Fetch-Site"),
+    (b"x-content-type-options", b"nosniff"),
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A whole answer. `cookies` are whole Set-Cookie values."""
+    """A whole answer. `cookies` are whole Set-Cookie values. May be given many times."""
 
     status: int
     body: bytes = b""
     headers: Iterable[tuple[str, str]] = ()
     cookies: Iterable[str] = field(default=(), repr=False)
 
-    def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        named = [
-            *COMMON,
+    @cached_property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        named = (
             ("Content-Length", str(len(self.body))),
             *self.headers,
             *(("Set-Cookie", cookie) for cookie in self.cookies),
-        ]
-        return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in named]
+        )
+        return (*COMMON, *map(_raw, named))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an http request, or deny a WebSocket's handshake with the same answer."""
         prefix = "websocket.http" if scope["type"] == "websocket" else "http"
         body = b"" if scope.get("method") == "HEAD" else self.body
         start = f"{prefix}.response.start"
-        await send({"type": start, "status": self.status, "headers": self.raw_headers()})
+        await send({"type": start, "status": self.status, "headers": list(self.raw_headers)})
         await send({"type": f"{prefix}.response.body", "body": body})
+
+
+def _raw(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = header
+    return name.lower().encode("latin-1"), value.encode("latin-1")
 
 
 def json_answer(
