@@ -80,7 +80,7 @@ USERS = Table(
     name="users",
     record=User,
     unique=("email_key", "username_key"),
-    indexes=(("epoch_at",), ("created_at",)),
+    indexes=(("epoch_at",), ("created_at",), ("purge_at",)),
     purge="purge_at",
 )
 

@@ -34,7 +34,12 @@ LAYERS = (
     ("__main__",),
 )
 APART = ("client",)
-HOMES = {"jwt": "core/tokens.py", "bcrypt": "core/passwords.py", "sqlite3": "store/sqlite.py"}
+HOMES = {
+    "jwt": "core/tokens.py",
+    "bcrypt": "core/passwords.py",
+    "sqlite3": "store/sqlite.py",
+    "asyncpg": "store/sql.py",
+}
 
 
 def layer_of(module: str) -> int:

@@ -15,7 +15,7 @@ from authkit_asgi.errors import StoreUnavailable
 from authkit_asgi.store import R, Table, Value, Where
 
 try:
-    import asyncpg  # type: ignore[import-untyped]  # it ships no types
+    import asyncpg
     import sqlalchemy as sa
     from sqlalchemy import event
     from sqlalchemy.dialects.postgresql import insert

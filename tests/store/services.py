@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import asyncpg
 
 NOBODY = 65534
 QUICK = "-c fsync=off -c synchronous_commit=on -c max_connections=200"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import anyio
-import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import asyncpg
 import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine

@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 
 import anyio
-import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import asyncpg
 import pytest
 import trio
 from sqlalchemy.ext.asyncio import create_async_engine
