@@ -5,7 +5,7 @@ shares the next transaction, so sixteen writers pay for one fsync; a verb is ans
 committed. In WAL mode the reader never waits for a writer, here or in another process.
 """
 
-# Names cannot be bound as values: those in SQL here passed `_identifier`. Values are bound.
+# Names cannot be bound as values: those in SQL here passed `identifier`. Values are bound.
 # ruff: noqa: S608
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from re import fullmatch
-from typing import Any, Generic, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Generic, Literal, TypeVar
 
 from authkit_asgi.errors import StoreUnavailable
 from authkit_asgi.store import R, Range, Table, Taken, Value, Where
+from authkit_asgi.store.columns import columns_of, identifier
 from authkit_asgi.threads import result_of
 
 T = TypeVar("T")
@@ -236,17 +236,16 @@ class _Shape(Generic[R]):
     """
 
     def __init__(self, table: Table[R]) -> None:
-        record: Any = table.record
-        hints = get_type_hints(record)
+        columns = columns_of(table)
         self.table = table
-        self.name = f"[{_identifier(table.name)}]"
-        self.kinds = {_identifier(one.name): _kind(hints[one.name]) for one in fields(record)}
+        self.name = f"[{identifier(table.name)}]"
+        self.kinds = {column.name: column.kind for column in columns}
         self.key = self.quote(table.key)
-        self.defaults = {one.name: _default(one, hints[one.name]) for one in fields(record)}
+        self.defaults = {column.name: _stored(column.default) for column in columns}
         self.columns = ", ".join(f"[{name}]" for name in self.kinds)
         self.select = f"SELECT {self.columns} FROM {self.name}"
         self.select_one = f"{self.select} WHERE {self.key} = ?"
-        self._record = record
+        self._record: Any = table.record
         self._revive = [
             (name, _REVIVE[kind]) for name, kind in self.kinds.items() if kind in _REVIVE
         ]
@@ -292,38 +291,11 @@ class _Shape(Generic[R]):
 
 
 _AFFINITY = {str: "TEXT", int: "INTEGER", float: "REAL", bool: "INTEGER", tuple: "TEXT"}
-_EMPTY: dict[type, Any] = {str: "", int: 0, float: 0.0, bool: 0, tuple: "[]"}
 _REVIVE: dict[type, Callable[[Any], Any]] = {
     float: float,
     bool: bool,
     tuple: lambda text: tuple(json.loads(text)),
 }
-
-
-def _kind(annotation: Any) -> type:
-    """The type of a column; whether it may be None is not part of that."""
-    arms = get_args(annotation)
-    if len(arms) == 2 and type(None) in arms:
-        annotation = arms[0] if arms[1] is type(None) else arms[1]
-    if annotation == tuple[str, ...]:
-        return tuple
-    for kind in (str, int, float, bool):
-        if annotation == kind:
-            return kind
-    raise TypeError(f"A store cannot hold {annotation}")
-
-
-def _default(column: Field[Any], annotation: Any) -> Any:
-    """What the rows of an older version hold in a column that is new."""
-    if column.default is not MISSING:
-        return _stored(column.default)
-    return None if type(None) in get_args(annotation) else _EMPTY[_kind(annotation)]
-
-
-def _identifier(name: str) -> str:
-    if not fullmatch("[a-z][a-z0-9_]*", name):
-        raise ValueError(f"Not a plain identifier: {name!r}")
-    return name
 
 
 def _stored(value: Any) -> Any:
