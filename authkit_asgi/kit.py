@@ -275,7 +275,7 @@ def _tables(plugs: Iterable[Plug]) -> list[Table[object]]:
 
 def _inside(scope: Scope) -> str:
     """The path within the app: some servers leave the app's root in, some cut it off."""
-    path, root = scope["path"], scope.get("root_path", "")
+    path, root = scope["path"], _root(scope)
     return str(path[len(root) :] if root and path.startswith(root + "/") else path)
 
 
@@ -286,5 +286,10 @@ def _is_below(scope: Scope, prefix: str) -> bool:
 
 def _mounted(scope: Scope, prefix: str) -> Scope:
     """The scope of what is mounted at `prefix`: with its root in the path, as routers want it."""
-    root = scope.get("root_path", "")
+    root = _root(scope)
     return {**scope, "path": root + _inside(scope), "root_path": root + prefix}
+
+
+def _root(scope: Scope) -> str:
+    """The app's root without a slash at its end: `//user/login` would be a host named `user`."""
+    return str(scope.get("root_path", "")).rstrip("/")

@@ -106,7 +106,10 @@ def build_pages(
         PathRoute(page.path, _PageApp(page, press)) for page in pages
     ]
     routes.append(Mount("/assets", StaticFiles(directory=HERE / "assets")))
-    return Starlette(routes=routes, exception_handlers={404: _NotFound(press)})
+    app = Starlette(routes=routes, exception_handlers={404: _NotFound(press)})
+    # Starlette would send `/login/` on to `/login` at whatever host the request names.
+    app.router.redirect_slashes = False
+    return app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +212,9 @@ class _PageApp:
     def _onward(self, scope: Scope, reply: Reply, form: Mapping[str, str]) -> Answer:
         wanted = safe_next(form.get("next")) if self._page.follows_next else None
         base = scope.get("root_path", "")
-        target = wanted or (base + self._page.then if self._page.then else self._press.home())
+        root = base.rpartition(self._desk.settings.pages_path)[0]  # of the whole site
+        then = base + self._page.then if self._page.then else root + self._press.home()
+        target = wanted or then
         notice = f"?notice={quote(self._page.done)}" if self._page.done and not wanted else ""
         return redirect(target + notice, cookies=reply.cookies)
 
