@@ -208,7 +208,9 @@ class Accounts:
                 return ended
         return None
 
-    async def delete(self, user: User, *, now: float) -> User | None:
+    async def delete(
+        self, user: User, *, now: float, expect: Mapping[str, Value] | None = None
+    ) -> User | None:
         """Forget everything about the person, end every session and free both names, in one write.
 
         What stays is an empty shell, by which the other workers hear of it; `cleanup` removes it.
@@ -227,7 +229,7 @@ class Accounts:
             "deleted_at": now,
             "purge_at": now + SHELL_LIFETIME,
         }
-        return await self.change_and_end_sessions(user, nothing, now=now)
+        return await self.change_and_end_sessions(user, nothing, now=now, expect=expect)
 
     async def _rehash(self, user: User, password: str) -> User:
         better = await self._hashing.hash(password)

@@ -63,7 +63,7 @@ async def test_no_page_sends_on_to_the_host_that_a_request_names(path: str) -> N
 
 
 @pytest.mark.parametrize(
-    "root, path, home",
+    ("root", "path", "home"),
     [
         pytest.param("/app", "/app/user/login", b"/app/user/dashboard", id="root in the path"),
         pytest.param("/app", "/user/login", b"/app/user/dashboard", id="root cut off"),
@@ -76,9 +76,7 @@ async def test_a_sign_in_leads_home_below_the_root_of_the_app(
 ) -> None:
     async with world() as w:
         await w.person()
-        _, answered = await ask(
-            w, "POST", path, headers=[OWN, FORM], body=SIGN_IN, root_path=root
-        )
+        _, answered = await ask(w, "POST", path, headers=[OWN, FORM], body=SIGN_IN, root_path=root)
         assert answered[b"location"] == home
 
 

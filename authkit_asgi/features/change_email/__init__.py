@@ -231,7 +231,8 @@ class _Desk:
             holder = await self._services.accounts.by_email(target)
             if holder is None or not self._holds_nothing(holder):
                 raise LinkInvalid from None
-        await self._services.accounts.delete(holder, now=now)
+        # Its owner may prove it at this very moment, and then it stays.
+        await self._services.accounts.delete(holder, now=now, expect={"is_verified": False})
         try:
             return await write()
         except Taken:

@@ -139,7 +139,8 @@ class _Desk:
             raise NotFound
         if is_over(session, now=call.now) or await services.sessions.owner(session) is None:
             raise NotFound
-        closed = await services.sessions.close(session_id, reason="ended", now=call.now)
+        # Dated when it is written: by that time the other workers find what is new.
+        closed = await services.sessions.close(session_id, reason="ended", now=services.clock())
         if closed is None:
             raise NotFound
         await self._tell(call, session_id=session_id, scope="one")
@@ -152,7 +153,10 @@ class _Desk:
         services = self._services
         everywhere = call.query.get("all") == "true"
         spare = "" if everywhere else call.identity.session_id
-        if await services.sessions.close_all(call.identity.id, now=call.now, spare=spare) is None:
+        ended = await services.sessions.close_all(
+            call.identity.id, now=services.clock(), spare=spare
+        )
+        if ended is None:
             raise NotSignedIn
         await self._tell(call, session_id=spare, scope="all" if everywhere else "others")
         return Reply(
