@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
 from typing import TypeVar
 
 from authkit_asgi.core.passwords import Passwords
@@ -68,7 +69,10 @@ class Hashing:
             finally:
                 places.release()
 
-        return await self._threads.run(work_and_leave)
+        try:
+            return await self._threads.run(work_and_leave)
+        except CancelledError:  # it still waited when `close` was called
+            raise Busy(retry_after=2) from None
 
     def _empty_line(self) -> threading.Semaphore:
         return threading.Semaphore(self._count * (1 + WAITING_PER_THREAD))

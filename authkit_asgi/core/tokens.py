@@ -112,7 +112,10 @@ class Tokens:
             "exp": claims.expires_at,
         }
         key = self._signing[kind]
-        message = key.header + b"." + _encode(json.dumps(payload, separators=(",", ":")).encode())
+        # In UTF-8: escaped, a name or bio of emoji takes three times the room, and browsers drop a
+        # cookie of more than 4096 bytes.
+        text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+        message = key.header + b"." + _encode(text.encode())
         return (message + b"." + key.sign(message)).decode("ascii")
 
     def read(

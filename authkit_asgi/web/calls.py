@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from authkit_asgi.core.fields import sentence_of
 from authkit_asgi.core.identity import Identity
 from authkit_asgi.core.origin import is_own_site
-from authkit_asgi.errors import AuthError, CrossSite, InvalidInput
+from authkit_asgi.core.paths import Access
+from authkit_asgi.errors import AuthError, CrossSite, InvalidInput, NotSignedIn
 from authkit_asgi.events import CrossSiteRefused, Events
 from authkit_asgi.settings import Settings
 from authkit_asgi.web.asgi import Scope
@@ -62,7 +63,14 @@ class Desk:
             await self.events.tell(CrossSiteRefused(at=self.clock(), visitor=visitor))
             raise CrossSite
 
+    def demand_access(self, access: Access, call: Call[Any]) -> None:
+        """What is mounted where no guard or rule knows of it is closed all the same (SECURITY
+        P-22). Raises `NotSignedIn`."""
+        if access is Access.PROTECTED and call.caller is None:
+            raise NotSignedIn
+
     async def run(self, route: Route, call: Call[Any]) -> Reply:
+        self.demand_access(route.access, call)
         await self.start()
         for check in self.checks:
             await check(route, call)

@@ -219,8 +219,10 @@ class _PageApp:
         return redirect(target + notice, cookies=reply.cookies)
 
     async def _show(self, scope: Scope, shown: Shown) -> Answer:
+        call = await self._desk.call(scope)
+        self._desk.demand_access(self._page.access, call)
         await self._desk.start()
-        data = await self._page.data(await self._desk.call(scope))
+        data = await self._page.data(call)
         return self._press.html(scope, self._page, shown, data)
 
 
