@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from authkit_asgi.errors import AuthError
+from authkit_asgi.events import Event
 from authkit_asgi.kit import AuthKit, default_features
 from authkit_asgi.store.memory import MemoryStore
 from tests.world import settings, world
 
 DOCS = Path(__file__).parents[1] / "docs"
+Kind = TypeVar("Kind")
 
 
 def example_of(page: str) -> str:
@@ -49,5 +51,20 @@ def test_every_code_and_every_route_is_documented() -> None:
         assert f"`{route.name}`" in page, route.name
 
 
-def tree(error: type[AuthError]) -> set[type[AuthError]]:
-    return {error}.union(*(tree(child) for child in error.__subclasses__()))
+def test_every_page_and_every_event_is_documented() -> None:
+    page = (DOCS / "features.md").read_text()
+    kit = AuthKit(settings(), store=MemoryStore())
+    for path in pages_of(kit):
+        assert f"`{path}`" in page, path
+    for event in tree(Event) - {Event}:
+        if event.__module__ == Event.__module__:  # tests make events of their own
+            assert f"| `{event.__name__}` |" in page, event
+
+
+def pages_of(kit: AuthKit) -> list[str]:
+    plugs = (feature.plug(kit.services) for feature in default_features())
+    return [page.path for plug in plugs for page in plug.pages]
+
+
+def tree(root: type[Kind]) -> set[type[Kind]]:
+    return {root}.union(*(tree(child) for child in root.__subclasses__()))
