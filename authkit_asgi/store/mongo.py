@@ -204,10 +204,12 @@ class MongoStore:
     async def add(self, counter: str, amount: int = 1, *, expires_at: float, now: float) -> int:
         counters = self._rows(COUNTERS)
         name = {"_id": {"$eq": _typed(str, counter)}}
+        amount, now = _typed(int, amount), _typed(float, now)
+        expires_at = _typed(float, expires_at)
         if not amount:
-            found = await counters.find_one({**name, "expires_at": {"$gt": float(now)}})
-            return int(found["value"]) if found else 0
-        raised = _raise_by(_typed(int, amount), _typed(float, expires_at), _typed(float, now))
+            living = await counters.find_one({**name, "expires_at": {"$gt": now}})
+            return int(living["value"]) if living else 0
+        raised = _raise_by(amount, expires_at, now)
         first = {"_id": counter, "value": amount, "expires_at": expires_at}
         first[PURGE_DATE] = _date(expires_at)
         for _ in range(TURNS):

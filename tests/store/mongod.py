@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,18 +14,19 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 20.0  # seconds for a server to come up on a busy machine
+PATIENCE = 20.0  # seconds for a process that was killed to be gone
 
-CONFIG = """
-[server]
-host = "127.0.0.1"
-port = {port}
-storage_path = "{home}/data"
-log_level = "ERROR"
-[storage]
-cache_size = "64M"
-sync_on_commit = true
-ttl_sweep_seconds = {sweep}
+# It ends with whoever started it, because then its standard input does.
+PROGRAM = """
+import sys
+from secantus import SecantusDBServer
+_, port, home, sweep = sys.argv
+server = SecantusDBServer(
+    port=int(port), storage_path=home, sync_on_commit=True, ttl_sweep_seconds=float(sweep)
+)
+server.start()
+print("ready", flush=True)
+sys.stdin.read()
 """
 
 
@@ -35,9 +35,8 @@ class Mongod:
 
     def __init__(self, home: Path, *, sweep: float) -> None:
         self._port = _free_port()
-        self._config = home / "secantusd.toml"
-        self._config.write_text(CONFIG.format(port=self._port, home=home, sweep=sweep))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._arguments = [str(self._port), str(home / "data"), str(sweep)]
+        self._process: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
@@ -46,20 +45,19 @@ class Mongod:
     def start(self) -> None:
         """Returns when it accepts connections."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "secantus", "--config", str(self._config)],
-            stdout=subprocess.DEVNULL,
+            [sys.executable, "-c", PROGRAM, *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        deadline = time.monotonic() + PATIENCE
-        while not self._accepts():
-            assert self._process.poll() is None, "the server ended by itself"
-            assert time.monotonic() < deadline, "the server does not come up"
-            time.sleep(0.02)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
 
     def kill(self) -> None:
         """As with kill -9, frozen or not."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(PATIENCE)
+            self._process.communicate(timeout=PATIENCE)
             self._process = None
 
     def freeze(self) -> None:
@@ -72,10 +70,6 @@ class Mongod:
     def _send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-
-    def _accepts(self) -> bool:
-        with socket.socket() as knocking:
-            return knocking.connect_ex(("127.0.0.1", self._port)) == 0
 
 
 @contextmanager
