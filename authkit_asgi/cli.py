@@ -287,8 +287,11 @@ def _load(path: Path | None) -> None:
         return
     try:
         text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problem("env_file_invalid", f"{path}: {type(error).__name__}") from None
+    except OSError as error:
+        wrong = error.strerror or "cannot be read"
+        raise Problem("env_file_invalid", f"{path}: {wrong}") from None
+    except UnicodeDecodeError:  # its bytes are not repeated: they may hold a secret
+        raise Problem("env_file_invalid", f"{path}: This is not text in UTF-8") from None
     for name, value in dict(_settings_in(text, path)).items():
         os.environ.setdefault(name, value)
 

@@ -309,23 +309,24 @@ def test_what_the_environment_says_already_wins(shell: Shell, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "why"),
     [
-        pytest.param(b"A=1\nhunter2hunter2\n", id="no sign"),
-        pytest.param(b'A="hunter2hunter2\n', id="an open quote"),
-        pytest.param(b"A='hunter2' hunter2\n", id="something after the quote"),
-        pytest.param(b"A=\xffhunter2", id="not UTF-8"),
-        pytest.param(None, id="not there"),
+        pytest.param(b"A=1\nhunter2hunter2\n", "line 2: expected KEY=VALUE", id="no sign"),
+        pytest.param(b'A="hunter2hunter2\n', "line 1: expected KEY=VALUE", id="an open quote"),
+        pytest.param(b"A='hunter2' hunter2\n", "line 1", id="something after the quote"),
+        pytest.param(b"A=\xffhunter2", "This is not text in UTF-8", id="not UTF-8"),
+        pytest.param(None, "No such file or directory", id="not there"),
     ],
 )
 def test_a_broken_env_file_is_refused_and_not_repeated(
-    shell: Shell, tmp_path: Path, content: bytes | None
+    shell: Shell, tmp_path: Path, content: bytes | None, why: str
 ) -> None:
     file = tmp_path / "settings.env"
     if content is not None:
         file.write_bytes(content)
     told = shell.refusal("check", "--env-file", str(file))
     assert told["code"] == "env_file_invalid"
+    assert why in told["error"]
     assert "hunter2" not in shell.err
 
 
