@@ -73,7 +73,7 @@ class VerifyEmail:
                 Page(
                     path="/verify",
                     template="verify.html",
-                    title="Confirm your e-mail address",
+                    title="Confirm your address",
                     access=Access.PUBLIC,
                     submit=send,
                     then="/verify",
@@ -82,7 +82,7 @@ class VerifyEmail:
                 Page(
                     path="/verify-token",
                     template="verify_token.html",
-                    title="Confirm your e-mail address",
+                    title="Confirm your address",
                     access=Access.PUBLIC,
                     submit=verify,
                     then="/login",
