@@ -25,6 +25,7 @@ from authkit_asgi.flights import Flights
 from authkit_asgi.settings import Settings
 from authkit_asgi.store import R, Range, Store, Table
 
+REPLACED = "replaced"  # by another sign-in in the same browser
 MAX_SESSIONS = 100  # of one account: the list that a person can be shown, and end
 
 SESSIONS = Table(
@@ -52,7 +53,8 @@ class Refreshed:
 
     Without: `ours` says that the token was one of ours and its session is really dead. Only then
     are cookies cleared. A token that no key of this worker verifies may be another worker's with a
-    newer key.
+    newer key; and where another sign-in took a session's place, the browser has its cookies by now,
+    which a late answer to an older request must not clear.
     """
 
     verdict: Verdict
@@ -270,7 +272,7 @@ class Sessions:
             session = await self.get(claims.session_id)
             verdict = judge(session, claims.generation, now=now, grace=self._settings.refresh_grace)
             if session is None or verdict is Verdict.DEAD:
-                return DEAD
+                return NOT_OURS if session and session.close_reason == REPLACED else DEAD
             if verdict is Verdict.REUSED:
                 return await self._reused(session, visitor, now)
             if verdict is Verdict.ROLLED_BACK:

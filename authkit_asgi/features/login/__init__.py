@@ -24,6 +24,7 @@ from authkit_asgi.errors import (
 )
 from authkit_asgi.events import SignedOut
 from authkit_asgi.features import Plug, Services
+from authkit_asgi.sessions import REPLACED
 from authkit_asgi.settings import HOUR, MINUTE
 from authkit_asgi.web.routes import Call, Limit, Page, Reply, Route
 
@@ -122,7 +123,7 @@ class _Desk:
             now=call.now,
         )
         # Its cookies are about to be overwritten: nobody could use or end it any more.
-        await self._end_presented(call, reason="replaced")
+        await self._end_presented(call, reason=REPLACED)
         return Reply(
             message="Signed in.",
             data={"user": public_profile(opened.user)},
