@@ -329,7 +329,7 @@ def _with_kit(
         )
     try:
         kit = AuthKit(settings)
-    except (ValueError, ModuleNotFoundError) as error:
+    except (ValueError, ImportError) as error:  # a library is missing, or too old
         raise Problem("settings_invalid", str(error), {"problems": [str(error)]}) from None
 
     async def run() -> Told:
@@ -494,7 +494,7 @@ async def _problems(settings: Settings, mail_to: str | None) -> list[str]:
     for name, check in checks.items():
         try:
             await check()
-        except (ValueError, ModuleNotFoundError, MailError) as error:
+        except (ValueError, ImportError, MailError) as error:
             found.append(f"{name}: {error}")
         except StoreUnavailable as error:
             # The driver's own words may hold the URL, password and all.

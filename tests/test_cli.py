@@ -349,6 +349,30 @@ def test_a_kit_that_cannot_be_built_says_why(shell: Shell) -> None:
     assert "hunter2" not in shell.err
 
 
+@pytest.mark.parametrize(
+    ("url", "library", "extra"),
+    [
+        ("postgresql://localhost/app", "sqlalchemy", "postgres"),
+        ("mongodb://localhost/app", "pymongo", "mongo"),
+    ],
+    ids=["postgres", "mongo"],
+)
+@pytest.mark.parametrize("command", ["check", "migrate"])
+def test_a_missing_library_is_told_with_the_line_to_type(
+    environment: dict[str, str], command: str, url: str, library: str, extra: str
+) -> None:
+    without = f"import sys; sys.modules[{library!r}] = None; from authkit_asgi.cli import main; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{without}sys.exit(main([{command!r}]))"],
+        env={**environment, "AUTHKIT_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert f"pip install 'authkit-asgi[{extra}]'" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_nothing_is_done_in_a_store_that_ends_with_the_command(shell: Shell) -> None:
     os.environ["AUTHKIT_DATABASE_URL"] = "memory:"
     assert shell.refusal("make-admin", "ada@example.com")["code"] == "store_in_memory"
