@@ -98,3 +98,41 @@ class _Worker:
             access = {name: one for name, one in browser.tokens().items() if name == "token"}
             here.take_tokens(access)
             return (await here.get("/members")).status_code
+
+
+async def test_a_password_changes_while_another_tab_ends_the_other_sessions() -> None:
+    """Both spare this session: who is signed in in it must not be told to sign in."""
+    store = Trap()
+    async with world(store=store) as w:
+        await w.person()
+        async with w.browser() as browser:
+            await browser.sign_in()
+
+            async def end_others() -> None:
+                assert (await browser.api("DELETE", "/sessions")).status_code == 200
+
+            store.set("password_hash", end_others)
+            body = {"currentPassword": PASSWORD, "newPassword": "another good phrase"}
+            assert (await browser.api("POST", "/change-password", body)).status_code == 200
+            assert (await browser.sign_in(password="another good phrase")).status_code == 200
+
+
+async def test_of_two_password_changes_at_once_one_counts() -> None:
+    store = Trap()
+    async with world(store=store) as w:
+        await w.person()
+        async with w.browser() as browser:
+            await browser.sign_in()
+
+            def body(new: str) -> dict[str, str]:
+                return {"currentPassword": PASSWORD, "newPassword": new}
+
+            async def first() -> None:
+                answer = await browser.api("POST", "/change-password", body("the first phrase"))
+                assert answer.status_code == 200
+
+            store.set("password_hash", first)
+            second = await browser.api("POST", "/change-password", body("the second phrase"))
+            assert second.json()["code"] == "wrong_password"
+            assert (await browser.get("/members")).status_code == 200
+            assert (await browser.sign_in(password="the first phrase")).status_code == 200
