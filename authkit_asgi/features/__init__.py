@@ -2,7 +2,7 @@
 
 `Totp(issuer="Acme")` is a feature; its `plug(services)` returns a `Plug`: what it adds. Nothing
 registers itself by being imported, and adding a feature edits no file of this library: hand yours
-to `AuthKit(settings, features=[*defaults(), Yours()])`.
+to `AuthKit(settings, features=[*default_features(), Yours()])`.
 
 Two kinds of hook, and never a third in between: a *gate* may stop a sign-in by naming what is
 missing, a *listener* hears what happened and changes nothing.
@@ -11,11 +11,13 @@ missing, a *listener* hears what happened and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from authkit_asgi.accounts import Accounts, User
+from authkit_asgi.errors import StoreUnavailable
 from authkit_asgi.events import Events, Listener
 from authkit_asgi.hashing import Hashing
 from authkit_asgi.links import Links
@@ -60,10 +62,15 @@ class Services:
         return self.settings.base_url + self.settings.pages_path
 
     async def new_claims(self, call: Call[Any], user: User) -> tuple[str, ...]:
-        """An access cookie with what has just changed, when the caller is this user."""
+        """An access cookie with what has just changed, when the caller is this user.
+
+        The change is written, so an outage now refuses nothing: the next refresh brings the claims.
+        """
         if call.caller is None or call.caller.id != user.id:
             return ()
-        access = await self.sessions.reissue(call.caller, user, now=call.now)
+        access = None
+        with suppress(StoreUnavailable):
+            access = await self.sessions.reissue(call.caller, user, now=call.now)
         lifetime = self.settings.access_token_lifetime
         return (self.jar.set_access(access, lifetime),) if access else ()
 

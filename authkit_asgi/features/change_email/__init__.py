@@ -158,6 +158,16 @@ class _Desk:
             "is_verified": True,
         }
         bound: dict[str, Value] = {"email_key": link.email, "epoch": link.epoch}
+        # Before the move, so that nothing can come between that and its notice. Until it is mailed
+        # nobody knows its text.
+        way_back = await services.links.issue(
+            REVERT,
+            user,
+            lifetime=REVERT_LIFETIME,
+            now=call.now,
+            target=user.email,
+            keep_older=True,
+        )
         changed = await self._displacing(
             link.target,
             lambda: services.accounts.change(user, moved, expect=bound),
@@ -165,16 +175,8 @@ class _Desk:
         )
         if changed is None:
             raise LinkInvalid
+        self._mail_old_address(user, way_back)
         await services.links.discard(link)
-        issued = await services.links.issue(
-            REVERT,
-            changed,
-            lifetime=REVERT_LIFETIME,
-            now=call.now,
-            target=user.email,
-            keep_older=True,
-        )
-        self._mail_old_address(user, issued)
         await self._tell_changed(call, user, link.target)
         return Reply(
             message="Your e-mail address is changed.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from authkit_asgi.errors import (
     EmailNotVerified,
     InvalidInput,
     NotSignedIn,
+    StoreUnavailable,
     TooMany,
     Unavailable,
 )
@@ -122,8 +124,10 @@ class _Desk:
             visitor=call.visitor,
             now=call.now,
         )
-        # Its cookies are about to be overwritten: nobody could use or end it any more.
-        await self._end_presented(call, reason=REPLACED)
+        # Its cookies are about to be overwritten: nobody could use or end it any more. Refused now,
+        # the browser would have neither the old session nor the new one.
+        with suppress(StoreUnavailable):
+            await self._end_presented(call, reason=REPLACED)
         return Reply(
             message="Signed in.",
             data={"user": public_profile(opened.user)},

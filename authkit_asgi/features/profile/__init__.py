@@ -199,9 +199,11 @@ class _Desk:
         password_hash = await services.hashing.hash(body.newPassword)
         changed = await self._set_password(call, user, password_hash)
         services.sessions.revocations.note_user(changed, now=call.now)
-        pair = await services.sessions.renew(
-            call.identity.session_id, changed, visitor=call.visitor, now=call.now
-        )
+        pair = None
+        with suppress(StoreUnavailable):  # the session goes on with the tokens that it has
+            pair = await services.sessions.renew(
+                call.identity.session_id, changed, visitor=call.visitor, now=call.now
+            )
         await services.events.tell(
             PasswordChanged(
                 at=call.now,
