@@ -11,11 +11,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
-from urllib.parse import quote
 
 from authkit_asgi.core.identity import ANONYMOUS, Identity, identity_of
 from authkit_asgi.core.origin import is_own_site
-from authkit_asgi.core.paths import Access, PathRules, is_path, safe_next
+from authkit_asgi.core.paths import Access, PathRules, is_path
 from authkit_asgi.core.tokens import ACCESS, Tokens
 from authkit_asgi.errors import (
     AuthError,
@@ -29,14 +28,15 @@ from authkit_asgi.events import CrossSiteRefused, Events
 from authkit_asgi.sessions import Sessions, TokenPair
 from authkit_asgi.settings import Settings
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
+from authkit_asgi.web.caching import RawHeaders, is_for_caches, private, varied
 from authkit_asgi.web.cookies import CookieJar, read_cookies, rewrite_cookie_header
 from authkit_asgi.web.replies import redirect, refusal
 from authkit_asgi.web.requests import header, site_of, visitor_in
+from authkit_asgi.web.ways import asked, on_site, way_back, way_back_of_htmx
 
 logger = logging.getLogger("authkit_asgi.middleware")
 
 V = TypeVar("V")
-RawHeaders = list[tuple[bytes, bytes]]
 
 REMEMBERED = 8192  # tokens a generation of the map; two generations live
 MAX_REMEMBERED_BYTES = 4096  # a longer Cookie header is read anew each time
@@ -172,12 +172,12 @@ class AuthMiddleware:
                 await self._guard.events.tell(CrossSiteRefused(at=now, user_id=identity.id))
                 return await refusal(CrossSite(), cookies=visit.cookies)(scope, receive, send)
         elif access is Access.AUTH and identity is not None:
-            home = _on_site(scope, self.rules.home)
+            home = on_site(scope, self.rules.home)
             return await redirect(home, cookies=visit.cookies)(scope, receive, send)
         if visit.cookies:
             send = self._with_cookies(send, visit.cookies)
         elif identity is not None and access is Access.PROTECTED:
-            send = _private(send)
+            send = private(send)
         await self.app(self._told(scope, visit), receive, send)
         if self._unconfirmed and identity is not None:
             await self._confirm(identity, scope)
@@ -323,14 +323,14 @@ class AuthMiddleware:
         return is_own_site(scope["method"], **site_of(scope, self._settings, has_cookie=True))
 
     async def _turn_away(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
-        login = _on_site(scope, self.rules.login)
+        login = on_site(scope, self.rules.login)
         trouble = visit.trouble
         if header(scope, b"hx-request") == b"true":
-            there = login + _next_of_htmx(scope, self._settings.origin)
+            there = login + way_back_of_htmx(scope, self._settings.origin)
             headers = (("HX-Redirect", there),)
             answer = refusal(trouble or NotSignedIn(), cookies=visit.cookies, headers=headers)
-        elif _is_navigation(scope) and _asked(scope) != login:
-            answer = redirect(login + _next(scope), cookies=visit.cookies)
+        elif _is_navigation(scope) and asked(scope) != login:
+            answer = redirect(login + way_back(scope), cookies=visit.cookies)
         elif trouble or visit.cookies:
             answer = refusal(trouble or NotSignedIn(), cookies=visit.cookies)
         else:
@@ -376,8 +376,8 @@ class AuthMiddleware:
     def _merged(self, headers: Sequence[tuple[bytes, bytes]], cookies: Sequence[str]) -> RawHeaders:
         kept = [(bytes(name), bytes(value)) for name, value in headers]
         cookies = self._not_overruled(cookies, kept)
-        kept = [pair for pair in kept if not _is_for_caches(pair[0].lower())]
-        kept = _varied(kept)
+        kept = [pair for pair in kept if not is_for_caches(pair[0].lower())]
+        kept = varied(kept)
         kept.append((b"cache-control", b"private, no-store"))
         kept.extend((b"set-cookie", cookie.encode("latin-1")) for cookie in cookies)
         return kept
@@ -477,52 +477,6 @@ class AuthMiddleware:
 # For servers that cannot send an answer: 1013 is "try again later" (RFC 6455, IANA's registry).
 CLOSE_CODES = {400: 4400, 401: 4401, 403: 4403}
 
-# What an answer with a fresh token in it must not say to any cache (SECURITY K-01).
-CACHE_HEADERS = frozenset(
-    (
-        b"cache-control",
-        b"surrogate-control",
-        b"edge-control",
-        b"x-accel-expires",
-        b"expires",
-        b"etag",
-        b"last-modified",
-        b"pragma",
-    )
-)
-
-
-def _is_for_caches(name: bytes) -> bool:
-    # RFC 9213: each CDN may have a CDN-Cache-Control of its own name.
-    return name in CACHE_HEADERS or name.endswith(b"cdn-cache-control")
-
-
-def _private(send: Send) -> Send:
-    """Answers to somebody are nobody else's: `private` where the app says nothing (SECURITY
-    K-02)."""
-
-    def wrapped(message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            named = {name.lower() for name, _ in headers}
-            if b"cache-control" not in named:
-                headers.append((b"cache-control", b"private"))
-            if b"vary" not in named:
-                headers.append((b"vary", b"Cookie"))
-            else:
-                headers = _varied(headers)
-            message = {**message, "headers": headers}
-        return send(message)
-
-    return wrapped
-
-
-def _varied(headers: RawHeaders) -> RawHeaders:
-    told = b",".join([value for name, value in headers if name.lower() == b"vary"]).lower()
-    if not {b"cookie", b"*"} & {name.strip() for name in told.split(b",")}:
-        headers.append((b"vary", b"Cookie"))
-    return headers
-
 
 def _is_prefetch(scope: Scope) -> bool:
     if scope["method"] not in ("GET", "HEAD"):
@@ -538,41 +492,6 @@ def _is_navigation(scope: Scope) -> bool:
     if mode is not None:
         return mode == b"navigate"
     return b"text/html" in (header(scope, b"accept") or b"")
-
-
-def _on_site(scope: Scope, path: str) -> str:
-    """`path` below the app's root, as a browser asks for it. Never another site (SECURITY R-03)."""
-    return safe_next(_quoted(scope.get("root_path", "")) + path) or path
-
-
-def _asked(scope: Scope) -> str:
-    """The path that the browser asked for: some servers leave the app's root in, some cut it
-    off."""
-    root, path = scope.get("root_path", ""), scope["path"]
-    inside = path == root or path.startswith(f"{root}/")
-    return _quoted(path if inside else root + path)
-
-
-def _quoted(path: str) -> str:
-    return quote(path, errors="replace")
-
-
-def _next(scope: Scope) -> str:
-    """`?next=` with the way back to what was asked for, when it can be gone back to by GET."""
-    if scope["method"] not in ("GET", "HEAD"):
-        return ""
-    query = scope.get("query_string", b"").decode("latin-1")
-    return _back_to(_asked(scope) + (f"?{query}" if query else ""))
-
-
-def _next_of_htmx(scope: Scope, origin: str) -> str:
-    """HTMX asks for a part of a page: the way back leads to the page that it is a part of."""
-    page = (header(scope, b"hx-current-url") or b"").decode("latin-1")
-    return _back_to(page.removeprefix(origin)) if page.startswith(f"{origin}/") else ""
-
-
-def _back_to(target: str) -> str:
-    return "?next=" + quote(target, safe="/") if safe_next(target) else ""
 
 
 async def _deny(error: AuthError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,6 +26,11 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
+MISSING = {
+    "base_url": "is missing: where your users find the app, like http://localhost:8000",
+    "token_secret": "is missing; `authkit-asgi secret` prints good ones",
+    "refresh_token_secret": "is missing; `authkit-asgi secret` prints good ones",
+}
 # What an access token may say of a user, by the names of the user's JSON.
 PROFILE_CLAIMS = ("username", "email", "firstname", "lastname", "bio", "isVerified", "isAdmin")
 SAMPLE_WORDS = ("changeme", "change-me", "secret", "example", "password", "your-", "replace")
@@ -339,6 +344,6 @@ def _sentences(error: ValidationError) -> list[str]:
         variable = name if name.isupper() else f"AUTHKIT_{name.upper()}"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "missing":
-            message = "is missing"
+            message = MISSING.get(name, "is missing")
         told.append(f"{variable}: {message}")
     return told

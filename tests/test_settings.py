@@ -125,9 +125,9 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_nothing_at_all_names_what_is_missing() -> None:
     assert problems() == (
-        "AUTHKIT_BASE_URL: is missing",
-        "AUTHKIT_TOKEN_SECRET: is missing",
-        "AUTHKIT_REFRESH_TOKEN_SECRET: is missing",
+        "AUTHKIT_BASE_URL: is missing: where your users find the app, like http://localhost:8000",
+        "AUTHKIT_TOKEN_SECRET: is missing; `authkit-asgi secret` prints good ones",
+        "AUTHKIT_REFRESH_TOKEN_SECRET: is missing; `authkit-asgi secret` prints good ones",
     )
 
 

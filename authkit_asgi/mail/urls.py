@@ -27,7 +27,7 @@ def mailer_from_url(url: str, *, sender: str, resend_api_key: str = "") -> Maile
     scheme = url.partition(":")[0].lower()
     if scheme not in _MAILERS:
         known = ", ".join(f"{name}:" for name in _MAILERS)
-        raise ValueError(f"mail_url must begin with one of {known}")
+        raise ValueError(f"The mail URL must begin with one of {known}")
     mailer = _load(_MAILERS[scheme])
     match scheme:
         case "console":

@@ -19,7 +19,7 @@ STORES = {
 
 def store_from_url(url: str) -> Store:
     """The store, not yet opened: `memory:`, `sqlite:///relative.db`, `sqlite:////absolute.db`,
-    `postgresql://user:password@host:5432/database`."""
+    `postgresql://user:password@host:5432/database`, `mongodb://user:password@host/database`."""
     scheme, colon, _ = url.partition(":")
     place = STORES.get(scheme.lower()) if colon else None
     if place is None:

@@ -21,7 +21,7 @@ BROWSERS = (
     (re.compile(r"\bEdgA?/|\bEdgiOS/"), "Edge"),
     (re.compile(r"\bOPR/"), "Opera"),
     (re.compile(r"\bFirefox/|\bFxiOS/"), "Firefox"),
-    (re.compile(r"\bChrome/|\bCriOS/"), "Chrome"),
+    (re.compile(r"Chrome/|\bCriOS/"), "Chrome"),
     (re.compile(r"\bSafari/"), "Safari"),
     (re.compile(r"\bcurl/"), "curl"),
     (re.compile(r"python-httpx"), "httpx"),
