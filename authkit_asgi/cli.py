@@ -16,14 +16,11 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import importlib.util
 import json
 import os
 import re
 import secrets
 import sys
-import tempfile
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,16 +33,13 @@ from pydantic import TypeAdapter, ValidationError
 from authkit_asgi import __version__
 from authkit_asgi.accounts import User, public_profile
 from authkit_asgi.core.fields import EmailAddress
-from authkit_asgi.errors import AuthError, NotFound, StoreUnavailable, UsernameTaken
+from authkit_asgi.doctor import problems, warnings
+from authkit_asgi.errors import AuthError, NotFound, UsernameTaken
 from authkit_asgi.events import Registered, SessionsEnded
 from authkit_asgi.features.register import RegisterBody
 from authkit_asgi.kit import AuthKit
-from authkit_asgi.mail import Letter, MailError
-from authkit_asgi.mail.compose import Brand, compose
-from authkit_asgi.mail.urls import mailer_from_url
 from authkit_asgi.settings import Settings, SettingsError
 from authkit_asgi.store import Range, Taken
-from authkit_asgi.store.urls import store_from_url
 from authkit_asgi.web.calls import parsed
 
 DONE, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
@@ -474,112 +468,12 @@ def _check(args: argparse.Namespace) -> Told:
     try:
         settings = Settings()
     except SettingsError as error:
-        problems, warnings = list(error.problems), []
+        found, warned = list(error.problems), list[str]()
     else:
-        problems, warnings = anyio.run(_problems, settings, args.mail_to), _warnings(settings)
-    lines = [f"problem  {one}" for one in problems] + [f"warning  {one}" for one in warnings]
+        found, warned = anyio.run(problems, settings, args.mail_to), warnings(settings)
+    lines = [f"problem  {one}" for one in found] + [f"warning  {one}" for one in warned]
     return Told(
         lines or ["All is well."],
-        {"ok": not problems, "problems": problems, "warnings": warnings},
-        REFUSED if problems else DONE,
+        {"ok": not found, "problems": found, "warnings": warned},
+        REFUSED if found else DONE,
     )
-
-
-async def _problems(settings: Settings, mail_to: str | None) -> list[str]:
-    found = []
-    checks: dict[str, Callable[[], Awaitable[None]]] = {
-        "AUTHKIT_DATABASE_URL": partial(_try_store, settings),
-        "AUTHKIT_MAIL_URL": partial(_try_mail, settings, mail_to),
-    }
-    for name, check in checks.items():
-        try:
-            await check()
-        except (ValueError, ImportError, MailError) as error:
-            found.append(f"{name}: {error}")
-        except StoreUnavailable as error:
-            # The driver's own words may hold the URL, password and all.
-            cause = type(error.__cause__ or error).__name__
-            found.append(f"{name}: the database does not answer ({cause})")
-    return found
-
-
-async def _try_store(settings: Settings) -> None:
-    store = store_from_url(settings.database_url)
-    path = _sqlite_path(settings)
-    if path is not None and not path.exists():
-        # It is made by the application's own user, at its start: made here, it would be ours.
-        if not os.access(path.parent, os.W_OK):
-            raise ValueError("the directory of the file is not there, or not ours to write to")
-        return
-    try:
-        await store.open(())
-        now = time.time()
-        await store.add("check", 0, expires_at=now, now=now)  # an amount of zero only reads
-    finally:
-        await store.close()
-
-
-async def _try_mail(settings: Settings, mail_to: str | None) -> None:
-    mailer = mailer_from_url(
-        settings.mail_url, sender=settings.mail_from, resend_api_key=settings.resend_api_key
-    )
-    letter = Letter(
-        subject=f"{settings.app_name} can send mail",
-        paragraphs=("This is the mail that `authkit-asgi check --mail-to` was asked for.",),
-    )
-    brand = Brand(name=settings.app_name, url=settings.base_url)
-    try:
-        if mail_to is not None:
-            key = f"check/{secrets.token_hex(8)}"
-            await mailer.send(compose(letter, to=mail_to, key=key, brand=brand))
-    finally:
-        await mailer.close()
-
-
-def _warnings(settings: Settings) -> list[str]:
-    """What works, and is not what one wants where strangers come."""
-    public = not settings.on_loopback
-    path = _sqlite_path(settings)
-    mail = settings.mail_url.partition(":")[0].lower()
-    judged = {
-        "AUTHKIT_DATABASE_URL: rows in memory end with the process, and each worker has its own": (
-            settings.database_url.lower().startswith("memory:")
-        ),
-        "AUTHKIT_DATABASE_URL: the file lies among temporary files, which the system removes": (
-            path is not None and _is_temporary(path)
-        ),
-        "AUTHKIT_DATABASE_URL: the path is relative, so each working directory has its own rows": (
-            public and path is not None and not path.is_absolute()
-        ),
-        f"AUTHKIT_MAIL_URL: {mail}: delivers to nobody, and keeps live links on this machine": (
-            public and mail in ("console", "file")
-        ),
-        UVICORN_BELIEVES: public and _uvicorn_believes_forwarded(),
-    }
-    return [warning for warning, holds in judged.items() if holds]
-
-
-# SECURITY I-08.
-UVICORN_BELIEVES = (
-    "uvicorn, unless told otherwise, believes X-Forwarded-For and X-Forwarded-Proto of whoever "
-    "connects from this machine: a local process, or a visitor through a proxy here that passes "
-    "them on, chooses its own address. Start it with --no-proxy-headers and name your proxies in "
-    "AUTHKIT_TRUSTED_PROXIES, or set FORWARDED_ALLOW_IPS to the addresses of your proxies"
-)
-
-
-def _uvicorn_believes_forwarded() -> bool:
-    believed = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
-    strangers = believed == "127.0.0.1" or "*" in believed
-    return strangers and importlib.util.find_spec("uvicorn") is not None
-
-
-def _sqlite_path(settings: Settings) -> Path | None:
-    scheme, _, path = settings.database_url.partition(":///")
-    return Path(path) if scheme.lower() == "sqlite" and path else None
-
-
-def _is_temporary(path: Path) -> bool:
-    # Named in order to warn of them; nothing is written there.
-    places = (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
-    return any(path.resolve().is_relative_to(Path(place).resolve()) for place in places)

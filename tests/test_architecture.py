@@ -30,7 +30,8 @@ LAYERS = (
     ("features",),
     ("kit",),
     ("__init__",),
-    ("testing", "cli"),
+    ("testing", "doctor"),
+    ("cli",),
     ("__main__",),
 )
 APART = ("client",)
