@@ -169,11 +169,12 @@ class AuthKit:
         )
         hashing = Hashing(passwords)
         accounts = Accounts(self.store, hashing)
-        longest = max(settings.refresh_token_lifetime, settings.remember_me_lifetime)
         self._tokens = Tokens(
             settings.origin,
             {ACCESS: settings.token_secret, REFRESH: settings.refresh_token_secret},
-            {ACCESS: settings.access_token_lifetime, REFRESH: longest},
+            # No cap for refresh tokens: the session's row knows its end, and a lifetime that was
+            # lowered must not sign out whoever has a longer one.
+            {ACCESS: settings.access_token_lifetime},
         )
         sessions = Sessions(
             self.store, accounts, self._tokens, self.events, settings, self._claims_of

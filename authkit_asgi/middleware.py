@@ -165,15 +165,19 @@ class AuthMiddleware:
                     return await refusal(outage)(scope, receive, send)
                 visit = NOBODY
         identity = visit.identity
+        foreign = identity is not None and not visit.bearer and not self._is_own_site(scope)
         if access is Access.PROTECTED:
             if identity is None:
                 return await self._turn_away(visit, scope, receive, send)
-            if not visit.bearer and not self._is_own_site(scope):
+            if foreign:
                 await self._guard.events.tell(CrossSiteRefused(at=now, user_id=identity.id))
                 return await refusal(CrossSite(), cookies=visit.cookies)(scope, receive, send)
         elif access is Access.AUTH and identity is not None:
             home = on_site(scope, self.rules.home)
             return await redirect(home, cookies=visit.cookies)(scope, receive, send)
+        elif foreign:  # anybody may ask here, but another site not in our visitor's name
+            visit = replace(visit, identity=None, pair=None)
+            identity = None
         if visit.cookies:
             send = self._with_cookies(send, visit.cookies)
         elif identity is not None and access is Access.PROTECTED:
@@ -451,11 +455,12 @@ class AuthMiddleware:
 
         try:
             await self.app(scope, hear, tell)
-        except Exception:
+        except Exception as error:
             # Django raises on a lifespan scope; whoever has answered once does speak it, and
             # failed.
             if answered:
                 raise
+            logger.info("The app does not speak lifespan: %s", type(error).__name__)
         if answered:
             return
         if not asked:
@@ -497,7 +502,7 @@ def _is_navigation(scope: Scope) -> bool:
 async def _deny(error: AuthError, scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a handshake before it is accepted: with an answer where the server can send one."""
     await receive()  # websocket.connect
-    if "websocket.http.response" in scope.get("extensions", {}):
+    if "websocket.http.response" in (scope.get("extensions") or {}):
         await refusal(error)(scope, receive, send)
     else:
         await send({"type": "websocket.close", "code": CLOSE_CODES.get(error.status, 1013)})

@@ -114,7 +114,8 @@ class Settings(BaseSettings):
         ),
     ] = ""
 
-    access_token_lifetime: Seconds = HOUR
+    # What ended a session is remembered, and a deleted account's shell kept, for longer than this.
+    access_token_lifetime: Annotated[Seconds, Field(le=DAY)] = HOUR
     refresh_token_lifetime: Seconds = 7 * DAY
     remember_me_lifetime: Seconds = 30 * DAY
     session_max_age: Seconds = 90 * DAY

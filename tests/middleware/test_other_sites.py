@@ -77,3 +77,19 @@ async def test_a_form_that_refreshed_keeps_its_tokens_when_refused() -> None:
         assert (answer.status, len(answer.cookies)) == (403, 2)
         assert (await ask(guard, "/members", answer.cookies)).status == 200
         assert len(app.seen) == 1
+
+
+async def test_on_public_paths_they_ask_in_nobodys_name() -> None:
+    """SECURITY X-01: a sister domain sends our cookies along, for SameSite takes it for us."""
+    async with world() as here:
+        guard, app = guarded(here)
+        tokens = await visitor(here)
+        for headers, signed_in in (({"sec-fetch-site": "same-site"}, False), (OWN_FORM, True)):
+            answer = await ask(guard, "/open/page", tokens, method="POST", headers=headers)
+            assert answer.status == 200
+            assert app.scope["user"].is_authenticated is signed_in
+        here.clock.pass_(hours=1.1)
+        foreign = {"sec-fetch-site": "same-site"}
+        late = await ask(guard, "/open/page", tokens, method="POST", headers=foreign)
+        assert not app.scope["user"].is_authenticated
+        assert (await ask(guard, "/members", late.cookies)).status == 200

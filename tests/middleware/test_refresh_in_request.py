@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -10,6 +12,7 @@ from authkit_asgi.core.paths import Access
 from authkit_asgi.core.tokens import ACCESS, REFRESH, Kind
 from authkit_asgi.middleware import AuthMiddleware
 from authkit_asgi.sessions import SESSIONS
+from authkit_asgi.settings import DAY
 from authkit_asgi.store.memory import MemoryStore
 from authkit_asgi.web.asgi import Message, Receive, Scope, Send
 from tests.middleware.knocking import (
@@ -24,7 +27,7 @@ from tests.middleware.knocking import (
     session_of,
     visitor,
 )
-from tests.world import CountingStore, World, world
+from tests.world import CountingStore, World, settings, world
 
 HOUR = 3600
 RULES = PathRules(public=["/", "/open/*"], exclude=["/raw/*"])
@@ -527,3 +530,22 @@ class TestConfirmation:
             else:
                 await ask(guard, tokens=new)
         app.then, store.down = None, False
+
+
+async def test_a_lifetime_that_was_lowered_signs_nobody_out() -> None:
+    store, own = MemoryStore(), settings(remember_me_lifetime=30 * DAY)
+    secrets: Any = {
+        "token_secret": own.token_secret,
+        "refresh_token_secret": own.refresh_token_secret,
+        "store": store,
+    }
+    async with (
+        world(**secrets, remember_me_lifetime=30 * DAY) as before,
+        world(**secrets, remember_me_lifetime=14 * DAY) as after,
+    ):
+        await before.person()
+        async with before.browser() as ada, after.browser() as later:
+            assert (await ada.sign_in(remember=True)).status_code == 200
+            later.take_tokens(ada.tokens())
+            after.clock.pass_(hours=2)
+            assert (await later.get("/members")).status_code == 200
