@@ -11,10 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from tests.servers.serving import ROOT, Server, serving
 
@@ -189,3 +193,30 @@ def test_a_logout_counts_on_both_workers_within_the_bound(server: Server) -> Non
     time.sleep(1.2)
     answers = together(server.port, "/members", cookies, 20)
     assert {answer.status for answer in answers} == {401}
+
+
+def a_socket(server: Server, cookies: dict[str, str]) -> AbstractContextManager[ClientConnection]:
+    pairs = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    url = f"ws://localhost:{server.port}/echo"
+    headers = {"Cookie": pairs}
+    return connect(url, additional_headers=headers, origin=Origin(server.url), proxy=None)
+
+
+def test_live_sockets_close_with_their_session_on_both_workers(server: Server) -> None:
+    """DESIGN 7: within the bound and a second, and a rotation closes none."""
+    cookies = sign_in(server)
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(a_socket(server, cookies)) for _ in range(6)]
+        time.sleep(LIFETIME + 0.5)
+        cookies = request(server.port, "/api/users/token", cookies, body={}).cookies()
+        for number, one in enumerate(sockets):
+            one.send(f"still here {number}")
+            assert one.recv(5) == f"ada: still here {number}"
+        assert request(server.port, "/api/users/logout", cookies, body={}).status == 200
+        began = time.monotonic()
+        for one in sockets:
+            with pytest.raises(ConnectionClosed) as over:
+                one.recv(5)
+            assert over.value.rcvd is not None
+            assert over.value.rcvd.code == 4401
+        assert time.monotonic() - began < 2.5
