@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
-
-import anyio
 
 from authkit_asgi.core.identity import ANONYMOUS, Identity, identity_of
 from authkit_asgi.core.origin import is_own_site
 from authkit_asgi.core.paths import Access, PathRules, is_path
-from authkit_asgi.core.rotation import is_over
 from authkit_asgi.core.tokens import ACCESS, Tokens
 from authkit_asgi.errors import (
     AuthError,
@@ -29,6 +25,7 @@ from authkit_asgi.errors import (
     TokenExpired,
 )
 from authkit_asgi.events import CrossSiteRefused, Events
+from authkit_asgi.live import LiveSockets
 from authkit_asgi.sessions import Sessions, TokenPair
 from authkit_asgi.settings import Settings
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
@@ -135,6 +132,7 @@ class AuthMiddleware:
         # before.
         self._by_header: Remembered[Visit] = Remembered()
         self._by_token: Remembered[Identity] = Remembered()
+        self._sockets = LiveSockets(kit.guard.sessions, self._settings, self._clock, self._catch_up)
         # Generations seen in use, of which the store does not know yet.
         self._unconfirmed: set[tuple[str, int]] = set()
 
@@ -433,55 +431,7 @@ class AuthMiddleware:
             return await self.app(told, receive, send)
         if self._unconfirmed:
             await self._confirm(identity, scope)
-        return await self._live(identity, told, receive, send)
-
-    async def _live(self, identity: Identity, scope: Scope, receive: Receive, send: Send) -> None:
-        """The app's socket, closed with 4401 as soon as its session is over."""
-        over = False
-        failure: Exception | None = None
-
-        async def tell(message: Message) -> None:
-            if over:  # as a server says it of a connection that is closed
-                raise OSError("The session is over, and the socket closed.")
-            await send(message)
-
-        async def watch() -> None:
-            nonlocal over
-            await self._until_over(identity)
-            over = True
-            with suppress(OSError, RuntimeError):  # the client was quicker
-                await send({"type": "websocket.close", "code": 4401, "reason": "signed out"})
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch)
-            try:
-                await self.app(scope, receive, tell)
-            except Exception as error:  # kept out of the group, which would wrap it up
-                failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None and not over:
-            raise failure
-
-    async def _until_over(self, identity: Identity) -> None:
-        """Return when the identity's session has ended or run out. An outage ends nothing."""
-        look_at = float(identity.expires_at)
-        while True:
-            await anyio.sleep(self._settings.revocation_poll)
-            now = self._clock()
-            if not self._revocations.is_fresh(now):
-                await self._catch_up(now)
-            if self._revocations.denies(identity):
-                return
-            if now < look_at:
-                continue
-            # Endings older than an access token are forgotten: from here on the row is asked.
-            with suppress(StoreUnavailable):
-                session = await self._sessions.get(identity.session_id)
-                if session is None or is_over(session, now=now):
-                    return
-                if await self._sessions.owner(session) is None:
-                    return
-                look_at = min(now + self._settings.access_token_lifetime / 2, session.ends_at)
+        return await self._sockets.run(self.app, identity, told, receive, send)
 
     def _is_own_socket(self, scope: Scope) -> bool:
         origin = (header(scope, b"origin") or b"").decode("latin-1")

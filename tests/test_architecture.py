@@ -26,7 +26,7 @@ LAYERS = (
     ("sessions",),
     ("signin",),
     ("web",),
-    ("middleware", "guarding"),
+    ("middleware", "live", "guarding"),
     ("features",),
     ("kit",),
     ("__init__",),
