@@ -208,9 +208,13 @@ class AuthKit:
             claims.update(more(user))
         return claims
 
-    def _post(self, letter: Letter, *, to: str, key: str) -> None:
+    def _post(self, letter: Letter, *, to: str, key: str, pretend: bool = False) -> None:
         brand = Brand(name=self.settings.app_name, url=self.settings.base_url)
-        self.outbox.post(compose(letter, to=to, key=key, brand=brand))
+        mail = compose(letter, to=to, key=key, brand=brand)
+        if pretend:
+            self.outbox.pretend()
+        else:
+            self.outbox.post(mail)
 
     def _apps(self) -> tuple[ASGIApp, ASGIApp]:
         desk = Desk(

@@ -20,6 +20,9 @@ LINKS = Table(
 )
 
 
+NOBODYS_ADDRESS = "nobody@nowhere.invalid"  # RFC 2606 section 2: it never exists
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
     """A link to mail: its `text`, which nobody keeps, and the `key` that makes its mail
@@ -63,12 +66,13 @@ class Links:
         await self._store.insert(LINKS, link)
         return Issued(text=text, key=f"{purpose}/{link.id[:32]}")
 
-    async def pretend(self, purpose: str, *, now: float) -> None:
+    async def pretend(self, purpose: str, *, now: float) -> Issued:
         """The work of `issue` for nobody, so that the time it takes tells nothing (SECURITY
         E-03)."""
         await self._store.delete(LINKS, {"user_id": "", "purpose": purpose})
+        text = text_of(secrets.token_bytes(RAW_BYTES))
         decoy = Link(
-            id=digest_of(text_of(secrets.token_bytes(RAW_BYTES))),
+            id=digest_of(text),
             purpose=purpose,
             user_id="",
             email="",
@@ -77,6 +81,7 @@ class Links:
             purge_at=now,
         )
         await self._store.insert(LINKS, decoy)
+        return Issued(text=text, key=f"{purpose}/{decoy.id[:32]}")
 
     async def read(
         self, purpose: str, text: object, *, now: float, bound: bool = True

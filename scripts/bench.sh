@@ -9,5 +9,5 @@ if [ ${#programs[@]} = 0 ]; then
 fi
 for program in "${programs[@]}"; do
   echo "== $program"
-  .venv/bin/python "$program"
+  .venv/bin/python -m "benchmarks.$(basename "$program" .py)"
 done

@@ -34,7 +34,7 @@ Claims = Callable[[User], Mapping[str, object]]
 
 
 class PostLetter(Protocol):
-    def __call__(self, letter: Letter, *, to: str, key: str) -> None:
+    def __call__(self, letter: Letter, *, to: str, key: str, pretend: bool = False) -> None:
         """Render a letter and put it into the outbox. Returns at once; never says whether it
         arrived."""
 

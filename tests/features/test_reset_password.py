@@ -243,3 +243,19 @@ async def test_the_answer_and_the_store_hold_nothing_of_token_or_password() -> N
         await reset(town, token)
         assert token not in str(store.asked)
         assert NEW_PASSWORD not in str(store.asked)
+
+
+async def test_an_unknown_address_costs_a_letter_that_nobody_gets() -> None:
+    """E-05: without it, the time to write one told known from unknown addresses."""
+    async with world() as town:
+        await town.person("ada")
+        before = len(await town.mails())
+        pretended: list[str] = []
+        pretend = town.kit.outbox.pretend
+        town.kit.outbox.pretend = lambda: pretended.append("a letter") or pretend()  # type: ignore[method-assign, func-returns-value]
+        async with town.browser() as browser:
+            for path in ("/forgot-password/sent", "/user-verify/sent"):
+                body = {"email": "nobody@example.test"}
+                assert (await browser.api("POST", path, body)).status_code == 200
+        assert len(pretended) == 2
+        assert len(await town.mails()) == before

@@ -269,3 +269,12 @@ async def test_the_log_tells_no_secret(
 )
 def test_how_an_address_is_masked(address: str, shown: str) -> None:
     assert masked(address) == shown
+
+
+async def test_a_pretended_mail_is_delivered_to_nobody(outbox_for: MakeOutbox) -> None:
+    """E-05: it only takes the time that a mail would."""
+    postbox = Postbox()
+    outbox = outbox_for(postbox)
+    outbox.pretend()
+    assert await outbox.flush(5)
+    assert postbox.got == []

@@ -14,6 +14,7 @@ from authkit_asgi.core.paths import Access
 from authkit_asgi.errors import CrossSite, InvalidInput, LinkInvalid, TooMany, Unavailable
 from authkit_asgi.events import EmailVerified, PasswordReset, PasswordResetRequested
 from authkit_asgi.features import Plug, Services
+from authkit_asgi.links import NOBODYS_ADDRESS, Issued
 from authkit_asgi.mail import Button, Letter
 from authkit_asgi.settings import HOUR, MINUTE
 from authkit_asgi.web.routes import Call, Limit, Page, Reply, Route
@@ -96,7 +97,9 @@ class _Desk:
         services = self._services
         user = await services.accounts.by_email(call.body.email)
         if user is None:
-            await services.links.pretend(PURPOSE, now=call.now)
+            nobody = await services.links.pretend(PURPOSE, now=call.now)
+            letter = self._letter("Nobody", "nobody", nobody)
+            services.post(letter, to=NOBODYS_ADDRESS, key=nobody.key, pretend=True)
         else:
             await self._mail(user, now=call.now)
             await services.events.tell(
@@ -135,16 +138,20 @@ class _Desk:
         return Reply(message="Your new password is set. Please sign in with it.")
 
     async def _mail(self, user: User, *, now: float) -> None:
+        lifetime = self._services.settings.reset_link_lifetime
+        issued = await self._services.links.issue(PURPOSE, user, lifetime=lifetime, now=now)
+        letter = self._letter(user.firstname, user.username, issued)
+        self._services.post(letter, to=user.email, key=issued.key)
+
+    def _letter(self, name: str, username: str, issued: Issued) -> Letter:
         services = self._services
         lifetime = services.settings.reset_link_lifetime
-        issued = await services.links.issue(PURPOSE, user, lifetime=lifetime, now=now)
         query = urlencode({"token": issued.text, "type": "reset-password"})
-        letter = Letter(
+        return Letter(
             subject=f"Choose a new password for {services.settings.app_name}",
-            name=user.firstname,
+            name=name,
             paragraphs=(
-                "Somebody, probably you, asked for a new password for the account "
-                f"“{user.username}”.",
+                f"Somebody, probably you, asked for a new password for the account “{username}”.",
             ),
             button=Button(
                 label="Choose a new password",
@@ -155,4 +162,3 @@ class _Desk:
                 "If it was not you, do nothing: your password stays as it is.",
             ),
         )
-        services.post(letter, to=user.email, key=issued.key)

@@ -21,6 +21,7 @@ from authkit_asgi.errors import (
 )
 from authkit_asgi.events import EmailVerified, Event, Registered, RegistrationRepeated
 from authkit_asgi.features import Plug, Services
+from authkit_asgi.links import NOBODYS_ADDRESS, Issued
 from authkit_asgi.mail import Button, Letter
 from authkit_asgi.settings import HOUR, MINUTE
 from authkit_asgi.signin import Attempt
@@ -118,7 +119,9 @@ class _Desk:
         """One answer after the same work, whether the account exists or not (SECURITY E-03)."""
         user = await self._services.accounts.by_email(call.body.email)
         if user is None or user.is_verified:
-            await self._services.links.pretend(PURPOSE, now=call.now)
+            nobody = await self._services.links.pretend(PURPOSE, now=call.now)
+            letter = self._letter("Nobody", "nobody", nobody)
+            self._services.post(letter, to=NOBODYS_ADDRESS, key=nobody.key, pretend=True)
         else:
             await self._mail(user, now=call.now)
         return Reply(message="If this address waits for confirmation, a mail is on its way.")
@@ -140,15 +143,20 @@ class _Desk:
         return Reply(message="Your e-mail address is confirmed.")
 
     async def _mail(self, user: User, *, now: float) -> None:
+        lifetime = self._services.settings.verify_link_lifetime
+        issued = await self._services.links.issue(PURPOSE, user, lifetime=lifetime, now=now)
+        letter = self._letter(user.firstname, user.username, issued)
+        self._services.post(letter, to=user.email, key=issued.key)
+
+    def _letter(self, name: str, username: str, issued: Issued) -> Letter:
         services = self._services
         lifetime = services.settings.verify_link_lifetime
-        issued = await services.links.issue(PURPOSE, user, lifetime=lifetime, now=now)
         query = urlencode({"token": issued.text, "type": "email"})
-        letter = Letter(
+        return Letter(
             subject=f"Confirm your e-mail address for {services.settings.app_name}",
-            name=user.firstname,
+            name=name,
             paragraphs=(
-                f"The account “{user.username}” was made with this address. "
+                f"The account “{username}” was made with this address. "
                 "Confirm that it is yours, and you can sign in.",
             ),
             button=Button(
@@ -161,4 +169,3 @@ class _Desk:
                 "no door.",
             ),
         )
-        services.post(letter, to=user.email, key=issued.key)
