@@ -25,6 +25,7 @@ from authkit_asgi.flights import Flights
 from authkit_asgi.settings import Settings
 from authkit_asgi.store import R, Range, Store, Table
 
+TOKEN_ID_BYTES = 9  # no two tokens of one generation may share their id
 REPLACED = "replaced"  # by another sign-in in the same browser
 MAX_SESSIONS = 100  # of one account: the list that a person can be shown, and end
 
@@ -123,7 +124,7 @@ class Sessions:
             return NOT_OURS
         if now >= claims.expires_at:
             return DEAD
-        key = (claims.session_id, claims.generation)
+        key = (claims.session_id, claims.generation, claims.token_id)
         return await self._refreshes.run(key, lambda: self._exchange(claims, visitor, now))
 
     async def peek(
@@ -136,7 +137,7 @@ class Sessions:
         session = await self.get(claims.session_id) if claims else None
         if claims is None or session is None:
             return None
-        verdict = judge(session, claims.generation, now=now, grace=self._settings.refresh_grace)
+        verdict = judge(session, claims, now=now, grace=self._settings.refresh_grace)
         if verdict is Verdict.REUSED:
             await self._reused(session, visitor, now)
         user = await self.owner(session) if verdict in (Verdict.ROTATE, Verdict.JOIN) else None
@@ -220,7 +221,7 @@ class Sessions:
         if session is None or is_over(session, now=now) or not self._entitled(user, session):
             return None
         if session.confirmed == session.generation:
-            rotated = await self._rotate(session, user, visitor, now)
+            rotated = await self._rotate(session, user, visitor, now, parent=None)
             session = rotated or await self.get(session_id)
         if session is None or is_over(session, now=now):
             return None
@@ -257,6 +258,7 @@ class Sessions:
             epoch=session.epoch,
             issued_at=int(now),
             expires_at=int(session.ends_at),
+            token_id=secrets.token_urlsafe(TOKEN_ID_BYTES),
         )
         return TokenPair(
             access=self._tokens.mint(ACCESS, access),
@@ -270,7 +272,7 @@ class Sessions:
         user: User | None = None
         while True:
             session = await self.get(claims.session_id)
-            verdict = judge(session, claims.generation, now=now, grace=self._settings.refresh_grace)
+            verdict = judge(session, claims, now=now, grace=self._settings.refresh_grace)
             if session is None or verdict is Verdict.DEAD:
                 return NOT_OURS if session and session.close_reason == REPLACED else DEAD
             if verdict is Verdict.REUSED:
@@ -283,7 +285,7 @@ class Sessions:
             if user is None or not self._entitled(user, session):
                 return DEAD
             if verdict is Verdict.ROTATE:
-                rotated = await self._rotate(session, user, visitor, now)
+                rotated = await self._rotate(session, user, visitor, now, parent=claims.token_id)
                 if rotated is None:
                     continue  # another worker was first: look again, and be its twin
                 session = rotated
@@ -305,7 +307,7 @@ class Sessions:
         return user.is_verified or not self._settings.require_verified_email
 
     async def _rotate(
-        self, session: Session, user: User, visitor: Visitor, now: float
+        self, session: Session, user: User, visitor: Visitor, now: float, *, parent: str | None
     ) -> Session | None:
         idle_expires_at = min(now + self._idle(session.remember), session.expires_at)
         return await self._store.swap(
@@ -315,6 +317,7 @@ class Sessions:
             change={
                 "generation": session.generation + 1,
                 "confirmed": max(session.confirmed, session.generation),
+                "parent": parent,
                 "rotated_at": now,
                 "last_seen_at": now,
                 "idle_expires_at": idle_expires_at,

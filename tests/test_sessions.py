@@ -178,6 +178,86 @@ async def test_a_used_token_closes_the_session_and_no_other(house: House, ada: U
     ]
 
 
+async def test_a_patient_thief_is_caught_at_the_second_refresh(house: House, ada: User) -> None:
+    """S-04: it exchanges its copy first and uses nothing, so the owner's next refresh looks like a
+    lost answer. From there on both hold tokens of one generation, and only one may go on."""
+    session, copy = await house.opened(ada)
+    thiefs = (await house.refresh(copy, now=START + HOUR)).pair
+    owners = (await house.refresh(copy, now=START + 2 * HOUR)).pair
+    assert thiefs is not None
+    assert owners is not None
+    assert thiefs.generation == owners.generation == 1
+    assert (await house.row(session.id)).parent == house.refresh_claims(copy).token_id
+    assert (await house.refresh(owners, now=START + 3 * HOUR)).verdict is Verdict.ROTATE
+    assert (await house.refresh(thiefs, now=START + 5 * HOUR)).verdict is Verdict.REUSED
+    assert house.ear.names().count("SessionReused") == 1
+
+
+async def test_a_punctual_thief_is_caught_at_the_second_refresh(house: House, ada: User) -> None:
+    """S-04: it always comes within the grace before the owner, and lets its tokens be seen in use
+    just before the owner comes, so that the grace would begin anew."""
+    _, copy = await house.opened(ada)
+    thiefs = (await house.refresh(copy, now=START + HOUR - 5)).pair
+    owners = (await house.refresh(copy, now=START + HOUR)).pair
+    assert thiefs is not None
+    assert owners is not None
+    later = (await house.refresh(thiefs, now=START + HOUR + 30)).pair
+    assert later is not None
+    await house.sessions.confirm(identity(house, later), now=START + 2 * HOUR - 1)
+    assert (await house.refresh(owners, now=START + 2 * HOUR)).verdict is Verdict.REUSED
+
+
+async def test_a_glance_catches_as_an_exchange_does(house: House, ada: User) -> None:
+    """S-23: what a WebSocket's handshake shows is judged by the same rules, and none twice."""
+    session, copy = await house.opened(ada)
+    pairs = [(await house.refresh(copy, now=START + HOUR)).pair for _ in range(2)]
+    first, second = (pair.refresh.encode() for pair in pairs if pair)
+    assert first != second
+    assert await house.sessions.peek(first, now=START + 2 * HOUR) is not None
+    assert await house.sessions.peek(second, now=START + 2 * HOUR) is not None
+    await house.sessions.refresh(first, visitor=PHONE, now=START + 2 * HOUR)
+    assert await house.sessions.peek(second, now=START + 2 * HOUR) is None
+    assert (await house.row(session.id)).close_reason == "reused"
+
+
+async def test_two_tokens_of_one_generation_at_once_are_not_one_refresh(
+    house: House, ada: User
+) -> None:
+    """S-04: in one process, too, where refreshes of one token share one exchange."""
+    _, copy = await house.opened(ada)
+    pairs = [(await house.refresh(copy, now=START + HOUR)).pair for _ in range(2)]
+    held = [pair for pair in pairs if pair]
+    got = await together(2, lambda n: house.refresh(held[n], now=START + 2 * HOUR))
+    assert {one.verdict for one in got} == {Verdict.ROTATE, Verdict.REUSED}
+
+
+async def test_two_refreshes_in_a_moment_are_no_theft(house: House, ada: User) -> None:
+    """A tab asks with the old token, and another one with the answer to it that came meanwhile;
+    then a third with an answer that was late."""
+    _, old = await house.opened(ada)
+    pairs = [(await house.refresh(old, now=START + HOUR + late)).pair for late in (0, 3)]
+    first, second = (pair for pair in pairs if pair)
+    newer = await house.moved_on(first, now=START + HOUR + 4)
+    third = await house.refresh(second, now=START + HOUR + 8)
+    assert third.verdict is Verdict.JOIN
+    assert third.pair is not None
+    assert third.pair.generation == newer.generation
+
+
+async def test_after_a_renewal_any_token_before_it_may_have_been_the_last(
+    house: House, ada: User
+) -> None:
+    session, old = await house.opened(ada)
+    pairs = [(await house.refresh(old, now=START + HOUR)).pair for _ in range(2)]
+    held = [pair for pair in pairs if pair]
+    await house.sessions.confirm(identity(house, held[0]), now=START + HOUR)
+    renewed = await house.sessions.renew(session.id, ada, visitor=PHONE, now=START + HOUR + 60)
+    assert renewed is not None
+    assert (await house.row(session.id)).parent is None
+    for pair in held:
+        assert (await house.refresh(pair, now=START + 3 * HOUR)).verdict is Verdict.JOIN
+
+
 async def test_fifty_replays_on_two_workers_tell_of_one_theft(house: House, ada: User) -> None:
     """S-04, S-06: reuse is known by the row, also to a worker that never saw the session."""
     _, stolen = await house.opened(ada)

@@ -38,21 +38,25 @@ CLOCK_SKEW = 10
 
 @dataclass(frozen=True, slots=True)
 class Kind:
+    """`has_id`: each token of this kind carries a `jti` of its own (RFC 7519 section 4.1.7)."""
+
     name: str
     typ: str
+    has_id: bool = False
 
 
 ACCESS = Kind("access", "at+jwt")  # RFC 9068 section 2.1
-REFRESH = Kind("refresh", "rt+jwt")
+REFRESH = Kind("refresh", "rt+jwt", has_id=True)
 TEXTS = ("iss", "aud", "sub", "sid")
 WHOLE_NUMBERS = ("gen", "epoch", "iat", "exp")
-REGISTERED = frozenset((*TEXTS, *WHOLE_NUMBERS))
+REGISTERED = frozenset((*TEXTS, *WHOLE_NUMBERS, "jti"))
+TOKEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
     """What a verified token says. Times are whole seconds since the epoch. `profile` is
-    read-only."""
+    read-only. `token_id` is empty for a kind whose tokens have none."""
 
     subject: str
     session_id: str
@@ -60,6 +64,7 @@ class Claims:
     epoch: int
     issued_at: int
     expires_at: int
+    token_id: str = ""
     profile: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
@@ -110,6 +115,7 @@ class Tokens:
             "epoch": claims.epoch,
             "iat": claims.issued_at,
             "exp": claims.expires_at,
+            **({"jti": claims.token_id} if kind.has_id else {}),
         }
         key = self._signing[kind]
         # In UTF-8: escaped, a name or bio of emoji takes three times the room, and browsers drop a
@@ -148,7 +154,7 @@ class Tokens:
             payload = _frozen(_parsed(_decode(segment)))
         except (ValueError, RecursionError):
             return None
-        if not isinstance(payload, MappingProxyType) or not _well_typed(payload):
+        if not isinstance(payload, MappingProxyType) or not _well_typed(payload, kind):
             return None
         if payload["iss"] != self._issuer or payload["aud"] != self._audience(kind):
             return None
@@ -163,6 +169,7 @@ class Tokens:
             epoch=payload["epoch"],
             issued_at=payload["iat"],
             expires_at=payload["exp"],
+            token_id=payload.get("jti", ""),
             profile=MappingProxyType(profile),
         )
 
@@ -197,12 +204,20 @@ def _parsed(raw: bytes) -> object:
     return parsed
 
 
-def _well_typed(payload: Mapping[str, Any]) -> bool:
+def _well_typed(payload: Mapping[str, Any], kind: Kind) -> bool:
     # `type() is int`, because True is an int to isinstance, and 1.0 equals 1.
-    return all(type(payload.get(name)) is str and payload[name] for name in TEXTS) and all(
-        type(payload.get(name)) is int and 0 <= payload[name] <= MAX_INTEGER
-        for name in WHOLE_NUMBERS
+    return (
+        all(type(payload.get(name)) is str and payload[name] for name in TEXTS)
+        and all(
+            type(payload.get(name)) is int and 0 <= payload[name] <= MAX_INTEGER
+            for name in WHOLE_NUMBERS
+        )
+        and (_is_token_id(payload.get("jti")) if kind.has_id else "jti" not in payload)
     )
+
+
+def _is_token_id(value: object) -> bool:
+    return type(value) is str and TOKEN_ID.fullmatch(value) is not None
 
 
 def _no_duplicates(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:

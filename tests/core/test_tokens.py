@@ -87,8 +87,9 @@ def text(**raw: str) -> bytes:
     return signed(("{" + ",".join(f'"{k}":{v}' for k, v in members.items()) + "}").encode())
 
 
-def minted(kind: Kind = ACCESS, **changes: Any) -> bytes:
-    return TOKENS.mint(kind, replace(CLAIMS, **changes)).encode()
+def minted(kind: Kind = ACCESS, tokens: Tokens = TOKENS, **changes: Any) -> bytes:
+    named = {"token_id": "id-1"} if kind.has_id else {}
+    return tokens.mint(kind, replace(CLAIMS, **{**named, **changes})).encode()
 
 
 def read(token: bytes | None, kind: Kind = ACCESS, now: float = NOW) -> Claims | None:
@@ -127,7 +128,7 @@ def test_nothing_secret_is_in_a_repr() -> None:
     assert "ada" not in shown
 
 
-@pytest.mark.parametrize("name", ["iss", "aud", "sub", "sid", "gen", "epoch", "iat", "exp"])
+@pytest.mark.parametrize("name", ["iss", "aud", "sub", "sid", "gen", "epoch", "iat", "exp", "jti"])
 def test_profile_claims_never_override_a_registered_one(name: str) -> None:
     claims = read(minted(profile={name: "evil", "username": "ada"}))
     assert claims == replace(CLAIMS, profile={"username": "ada"})
@@ -162,7 +163,7 @@ def test_each_verifier_refuses_every_other_kind(kind: Kind, verifier: Kind) -> N
 def test_kinds_stay_apart_even_when_they_share_a_secret(kind: Kind, verifier: Kind) -> None:
     """T-06: a setting gone wrong must not turn an access token into a refresh token."""
     shared = Tokens(ISSUER, dict.fromkeys(KINDS, SECRETS[ACCESS]))
-    token = shared.mint(kind, CLAIMS).encode()
+    token = minted(kind, shared)
     assert (shared.read(verifier, token, now=NOW) is not None) is (kind is verifier)
 
 
@@ -171,7 +172,8 @@ def test_a_header_of_one_kind_under_the_key_of_another_is_refused() -> None:
     access, refresh = TOKENS._signing[ACCESS], TOKENS._signing[REFRESH]
     message = access.header + b"." + encode(json.dumps(PAYLOAD).encode())
     assert read(message + b"." + refresh.sign(message)) is None
-    assert read(signed(json.dumps(PAYLOAD).encode(), REFRESH), REFRESH) is None  # aud: access
+    named = {**PAYLOAD, "jti": "id-1"}
+    assert read(signed(json.dumps(named).encode(), REFRESH), REFRESH) is None  # aud: access
 
 
 def test_another_installation_with_the_same_secret_is_refused() -> None:
@@ -372,6 +374,43 @@ def test_texts_are_texts(name: str, value: object) -> None:
 def test_no_registered_claim_may_be_missing(name: str) -> None:
     """T-08."""
     assert read(saying(**{name: None})) is None
+
+
+def refresh_saying(**raw: str) -> bytes:
+    """A signed refresh token with members spelled by hand, among them no `jti` but that."""
+    members = {name: json.dumps(value) for name, value in PAYLOAD.items()}
+    members |= {"aud": json.dumps(f"{ISSUER}/refresh"), **raw}
+    payload = "{" + ",".join(f'"{name}":{value}' for name, value in members.items()) + "}"
+    return signed(payload.encode(), REFRESH)
+
+
+@pytest.mark.parametrize("token_id", ["a", "Zm9v-_9", "x" * 64])
+def test_a_refresh_token_names_itself(token_id: str) -> None:
+    """T-08."""
+    expected = replace(CLAIMS, token_id=token_id)
+    assert read(minted(REFRESH, token_id=token_id), REFRESH) == expected
+    by_hand = refresh_saying(jti=json.dumps(token_id))
+    assert read(by_hand, REFRESH) == replace(expected, profile={})
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ['""', "null", "7", "true", '["a"]', "{}", f'"{"x" * 65}"', '"a b"', r'"a\n"', '"ä"', '"a.b"'],
+)
+def test_an_odd_name_of_a_refresh_token_is_refused(spelling: str) -> None:
+    """T-08, T-09: it is kept in a row, so no database may stumble over it."""
+    assert read(refresh_saying(jti=spelling), REFRESH) is None
+
+
+def test_a_refresh_token_without_a_name_is_refused() -> None:
+    """T-08."""
+    assert read(refresh_saying(), REFRESH) is None
+    assert read(minted(REFRESH, token_id=""), REFRESH) is None
+
+
+def test_an_access_token_has_no_name() -> None:
+    assert read(saying(jti="id-1")) is None
+    assert read(minted(token_id="id-1")) == CLAIMS
 
 
 @pytest.mark.parametrize(

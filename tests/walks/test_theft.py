@@ -47,6 +47,24 @@ async def test_the_thief_comes_second_and_both_are_out() -> None:
         assert w.ear.names().count("SessionReused") == 1
 
 
+async def test_a_patient_thief_is_shown_by_its_second_visit() -> None:
+    """S-04: it exchanges the copy first, and uses nothing of it until the owner was back."""
+    async with world() as w, w.browser() as ada, w.browser(user_agent="curl/9") as thief:
+        await w.person()
+        assert (await ada.sign_in()).status_code == 200
+        thief.take_tokens({"refreshToken": ada.tokens()["refreshToken"]})
+        w.clock.pass_(hours=2)
+        assert (await thief.api("POST", "/token")).status_code == 200
+        w.clock.pass_(hours=1)
+        assert (await ada.get("/members")).status_code == 200
+        w.clock.pass_(hours=2)
+        assert (await ada.get("/members")).status_code == 200
+        w.clock.pass_(minutes=1)
+        assert (await thief.get("/members")).status_code == 401
+        assert (await ada.get("/members")).status_code == 401
+        assert w.ear.names().count("SessionReused") == 1
+
+
 async def test_another_device_of_the_owner_goes_on() -> None:
     async with world() as w, w.browser() as ada, w.browser() as phone, w.browser() as thief:
         await w.person()
