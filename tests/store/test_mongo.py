@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,6 +35,7 @@ from authkit_asgi.store import Range, Store, Table
 from authkit_asgi.store.mongo import MongoStore
 from authkit_asgi.store.urls import store_from_url
 from authkit_asgi.testing.store_suite import ADA, BOB, PETS, TABLES, Pet, StoreSuite
+from tests.promises import VERSIONS
 from tests.store.mongod import Mongod, running
 from tests.world import world
 
@@ -64,10 +66,18 @@ def anyio_backend() -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the server that most tests share: ours, or a replica set of yours."""
     if given := os.environ.get("AUTHKIT_TEST_MONGODB_URL"):
+        _note_version(given)
         yield given
         return
     with running(tmp_path_factory.mktemp("mongod")) as ours:
+        _note_version(ours.url, f"SecantusDB {version('secantusdb')}, as ")
         yield ours.url
+
+
+def _note_version(url: str, product: str = "") -> None:
+    with MongoClient[Any](url) as client:
+        told = f"{product}MongoDB {client.server_info()['version']}"
+    VERSIONS["MongoDB by PyMongo"] = VERSIONS["MongoDB by Motor"] = told
 
 
 @pytest.fixture
@@ -79,6 +89,7 @@ def name(server: str) -> Iterator[str]:
         client.drop_database(name)
 
 
+@pytest.mark.promise("conformance", store="MongoDB by PyMongo")
 class TestPyMongo(StoreSuite):
     """Q-01, Q-02, Q-04."""
 
@@ -90,6 +101,7 @@ class TestPyMongo(StoreSuite):
         await store.close()
 
 
+@pytest.mark.promise("conformance", store="MongoDB by Motor")
 class TestMotor(StoreSuite):
     """Q-01, Q-02, Q-04."""
 

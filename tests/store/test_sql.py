@@ -54,6 +54,7 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
+@pytest.mark.promise("conformance", store="PostgreSQL")
 class TestSqlStore(StoreSuite):
     """Q-02."""
 

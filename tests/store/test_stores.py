@@ -13,6 +13,7 @@ from authkit_asgi.store.sqlite import SqliteStore
 from authkit_asgi.testing.store_suite import TABLES, StoreSuite
 
 
+@pytest.mark.promise("conformance", store="memory")
 class TestMemoryStore(StoreSuite):
     """Q-02."""
 
@@ -24,6 +25,7 @@ class TestMemoryStore(StoreSuite):
         await store.close()
 
 
+@pytest.mark.promise("conformance", store="SQLite")
 class TestSqliteStore(StoreSuite):
     """Q-02."""
 
