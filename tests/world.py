@@ -5,8 +5,6 @@ Real stores, real tokens, no mocks; bcrypt at four rounds, because a story is no
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from authkit_asgi import AuthKit, PathRules, Settings
+from authkit_asgi import AuthKit, PathRules
 from authkit_asgi.events import Event
 from authkit_asgi.features import Feature
 from authkit_asgi.kit import default_features
@@ -26,48 +24,14 @@ from authkit_asgi.mail import Mail
 from authkit_asgi.middleware import AuthMiddleware
 from authkit_asgi.store import Store
 from authkit_asgi.store.memory import MemoryStore
+from authkit_asgi.testing import Clock as Clock
+from authkit_asgi.testing import Mailbox as Mailbox
+from authkit_asgi.testing import quick_settings, token_in
+from authkit_asgi.testing.quick import BASE_URL as BASE_URL
 
-BASE_URL = "http://localhost:8000"
+settings = quick_settings
 PASSWORD = "correct horse battery"
 START = 1_800_000_000.0
-
-
-def settings(**changes: Any) -> Settings:
-    values: dict[str, Any] = {
-        "base_url": BASE_URL,
-        "token_secret": (secrets.token_urlsafe(40),),
-        "refresh_token_secret": (secrets.token_urlsafe(40),),
-        "database_url": "memory:",
-        "bcrypt_rounds": 4,
-        **changes,
-    }
-    return Settings(**values)
-
-
-class Clock:
-    """Seconds since the epoch, moved by hand."""
-
-    def __init__(self, at: float = START) -> None:
-        self.at = at
-
-    def __call__(self) -> float:
-        return self.at
-
-    def pass_(self, *, seconds: float = 0, minutes: float = 0, hours: float = 0) -> None:
-        self.at += seconds + 60 * minutes + 3600 * hours
-
-
-class Mailbox:
-    """A mailer that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.mails: list[Mail] = []
-
-    async def send(self, mail: Mail) -> None:
-        self.mails.append(mail)
-
-    async def close(self) -> None:
-        pass
 
 
 class CountingStore:
@@ -151,10 +115,7 @@ class World:
 
     async def mailed_token(self) -> str:
         """The token in the link of the newest mail."""
-        mail = (await self.mails())[-1]
-        found = re.search(r"[?&]token=([A-Za-z0-9_-]+)", mail.text)
-        assert found, mail.text
-        return found[1]
+        return token_in((await self.mails())[-1])
 
     async def register(self, name: str = "ada", **changes: Any) -> httpx2.Response:
         async with self.browser() as browser:
@@ -207,7 +168,7 @@ async def world(
     **changes: Any,
 ) -> AsyncIterator[World]:
     """`features` in place of the default ones, or `more` beside them; settings by name."""
-    clock, mailbox, ear = Clock(), Mailbox(), Ear()
+    clock, mailbox, ear = Clock(START), Mailbox(), Ear()
     kit = AuthKit(
         settings(**changes),
         store=store or MemoryStore(),
