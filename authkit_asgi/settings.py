@@ -105,6 +105,7 @@ class Settings(BaseSettings):
     refresh_token_secret: Secrets
 
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///authkit.db"
+    redis_url: Annotated[str, Field(repr=False)] = ""
     mail_url: Annotated[str, Field(repr=False)] = "console:"
     mail_from: str = ""
     resend_api_key: Annotated[
@@ -208,6 +209,13 @@ class Settings(BaseSettings):
             raise ValueError("names the same secret twice")
         if set(value) & set(info.data.get("token_secret") or ()):
             raise ValueError("must not share a secret with AUTHKIT_TOKEN_SECRET")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: str) -> str:
+        if value and not re.match(r"(rediss?|unix)://", value):
+            raise ValueError("must look like redis://host:6379, rediss://… or unix:///path")
         return value
 
     @field_validator("remember_me_lifetime", "session_max_age")

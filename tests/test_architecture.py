@@ -19,7 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("about", "errors", "events", "settings", "threads", "flights"),
     ("core",),
-    ("store", "mail"),
+    ("store", "mail", "broadcast"),
     ("hashing",),
     ("accounts",),
     ("links",),
@@ -40,6 +40,7 @@ HOMES = {
     "bcrypt": "core/passwords.py",
     "sqlite3": "store/sqlite.py",
     "asyncpg": "store/sql.py",
+    "redis": "broadcast/redis.py",
 }
 
 
@@ -124,7 +125,7 @@ def test_a_library_has_one_home(library: str, home: str) -> None:
     assert users == {home}
 
 
-@pytest.mark.parametrize("folder", ["store", "mail", "features"])
+@pytest.mark.parametrize("folder", ["store", "mail", "broadcast", "features"])
 def test_a_contract_imports_none_of_its_members(folder: str) -> None:
     for name in imported(PACKAGE / folder / "__init__.py"):
         assert not name.startswith(f"authkit_asgi.{folder}.")
@@ -148,7 +149,8 @@ def test_the_root_gives_the_few_names_most_people_need() -> None:
 
 def test_importing_the_package_imports_no_extra() -> None:
     loaded = loaded_by("from authkit_asgi import AuthKit, AuthMiddleware, Settings, guard")
-    assert not loaded & {"aiosmtplib", "resend", "httpx", "httpx2", "trio", "sqlite3", "pytest"}
+    extras = {"aiosmtplib", "resend", "httpx", "httpx2", "redis"}
+    assert not loaded & (extras | {"trio", "sqlite3", "pytest"})
 
 
 def test_importing_the_client_imports_nothing_of_the_rest() -> None:
