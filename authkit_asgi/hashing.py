@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from authkit_asgi.core.passwords import Passwords
 from authkit_asgi.errors import Busy, InvalidInput
+from authkit_asgi.patience import uncounted
 from authkit_asgi.threads import Threads
 
 T = TypeVar("T")
@@ -70,7 +71,8 @@ class Hashing:
                 places.release()
 
         try:
-            return await self._threads.run(work_and_leave)
+            with uncounted():
+                return await self._threads.run(work_and_leave)
         except CancelledError:  # it still waited when `close` was called
             raise Busy(retry_after=2) from None
 

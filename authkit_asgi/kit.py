@@ -36,10 +36,12 @@ from authkit_asgi.mail.compose import Brand, compose
 from authkit_asgi.mail.outbox import Outbox
 from authkit_asgi.mail.urls import mailer_from_url
 from authkit_asgi.middleware import AuthMiddleware, GuardServices
+from authkit_asgi.patience import in_time
 from authkit_asgi.sessions import SESSIONS, Sessions
 from authkit_asgi.settings import Settings
 from authkit_asgi.signin import TICKETS, Gate, SignIn
 from authkit_asgi.store import Store, Table
+from authkit_asgi.store.patient import PatientStore
 from authkit_asgi.store.urls import store_from_url
 from authkit_asgi.web.api import build_api
 from authkit_asgi.web.asgi import ASGIApp, Receive, Scope, Send
@@ -120,7 +122,7 @@ class AuthKit:
         Raises `StoreUnavailable`; the next call tries again.
         """
         if not self._started:
-            await self._starts.run("start", self._open)
+            await in_time(lambda: self._starts.run("start", self._open))
 
     async def _open(self) -> None:
         await self.store.open(self.tables)
@@ -168,7 +170,8 @@ class AuthKit:
             rounds=settings.bcrypt_rounds, min_length=settings.password_min_length
         )
         hashing = Hashing(passwords)
-        accounts = Accounts(self.store, hashing)
+        store = PatientStore(self.store)
+        accounts = Accounts(store, hashing)
         self._tokens = Tokens(
             settings.origin,
             {ACCESS: settings.token_secret, REFRESH: settings.refresh_token_secret},
@@ -176,18 +179,16 @@ class AuthKit:
             # lowered must not sign out whoever has a longer one.
             {ACCESS: settings.access_token_lifetime},
         )
-        sessions = Sessions(
-            self.store, accounts, self._tokens, self.events, settings, self._claims_of
-        )
+        sessions = Sessions(store, accounts, self._tokens, self.events, settings, self._claims_of)
         return Services(
             settings=settings,
-            store=self.store,
+            store=store,
             events=self.events,
             hashing=hashing,
             accounts=accounts,
-            links=Links(self.store, accounts),
+            links=Links(store, accounts),
             sessions=sessions,
-            signin=SignIn(self.store, accounts, sessions, self.events, self._gates),
+            signin=SignIn(store, accounts, sessions, self.events, self._gates),
             jar=CookieJar(settings),
             post=self._post,
             clock=self.clock,

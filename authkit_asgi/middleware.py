@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
+
+import anyio
 
 from authkit_asgi.core.identity import ANONYMOUS, Identity, identity_of
 from authkit_asgi.core.origin import is_own_site
@@ -26,19 +29,24 @@ from authkit_asgi.errors import (
 )
 from authkit_asgi.events import CrossSiteRefused, Events
 from authkit_asgi.live import LiveSockets
+from authkit_asgi.patience import Patience
 from authkit_asgi.sessions import Sessions, TokenPair
 from authkit_asgi.settings import Settings
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
 from authkit_asgi.web.caching import RawHeaders, is_for_caches, private, varied
 from authkit_asgi.web.cookies import CookieJar, read_cookies, rewrite_cookie_header
 from authkit_asgi.web.replies import redirect, refusal
-from authkit_asgi.web.requests import header, site_of, visitor_in
+from authkit_asgi.web.requests import PATIENCE, header, site_of, visitor_in
 from authkit_asgi.web.ways import asked, on_site, way_back, way_back_of_htmx
 
 logger = logging.getLogger("authkit_asgi.middleware")
 
 V = TypeVar("V")
 
+# Seconds that a valid access token waits for what is known of ended sessions; and while that could
+# not be read, which then goes on after the answer.
+WAIT = 1.0
+WAIT_BEHIND = 0.25
 REMEMBERED = 8192  # tokens a generation of the map; two generations live
 MAX_REMEMBERED_BYTES = 4096  # a longer Cookie header is read anew each time
 MAX_GENERATION_BYTES = 4 * 2**20
@@ -132,7 +140,7 @@ class AuthMiddleware:
         # before.
         self._by_header: Remembered[Visit] = Remembered()
         self._by_token: Remembered[Identity] = Remembered()
-        self._sockets = LiveSockets(kit.guard.sessions, self._settings, self._clock, self._catch_up)
+        self._sockets = LiveSockets(kit.guard.sessions, self._settings, self._clock, self._follow)
         # Generations seen in use, of which the store does not know yet.
         self._unconfirmed: set[tuple[str, int]] = set()
 
@@ -159,8 +167,10 @@ class AuthMiddleware:
         now = self._clock()
         visit = self._recall(scope, now)
         if visit is None:
+            patience = Patience()
+            scope = {**scope, PATIENCE: patience}
             try:
-                visit = await self._visit(scope, now)
+                visit = await patience.counted(self._visit(scope, now))
             except StoreUnavailable as outage:
                 # Public pages go on without a name; what needs one says so. No cookie is touched.
                 if access is Access.PROTECTED:
@@ -187,6 +197,8 @@ class AuthMiddleware:
         await self.app(self._told(scope, visit), receive, send)
         if self._unconfirmed and identity is not None:
             await self._confirm(identity, scope)
+        if self._revocations.is_owed:
+            await self._repair()
         return None
 
     def _recall(self, scope: Scope, now: float) -> Visit | None:
@@ -303,13 +315,30 @@ class AuthMiddleware:
         )
 
     async def _catch_up(self, now: float) -> None:
+        known = self._revocations
+        # In an outage each request would wait, and find out what the one before it did.
+        wait = WAIT_BEHIND if known.is_behind else WAIT
+        with anyio.move_on_after(wait) as waiting, suppress(StoreUnavailable):
+            await known.refresh(now, self._guard.start)
+            return
+        # An outage of ours is never a logout: a valid access token keeps working (SECURITY Q-06).
+        known.put_off(self._guard.clock(), is_owed=waiting.cancelled_caught)
+        logger.warning("Revocations could not be read: the store does not answer")
+
+    async def _follow(self, now: float) -> None:
+        """For a socket that is open: nobody waits."""
+        await self._catch_up(now)
+        if self._revocations.is_owed:
+            await self._repair()
+
+    async def _repair(self) -> None:
+        """The database may just be slow. After the answer is out there is time: what is known must
+        not stay behind for as long as that lasts (SECURITY S-10)."""
+        known = self._revocations
         try:
-            await self._revocations.refresh(now, self._guard.start)
+            await known.repair(self._guard.clock(), self._guard.start)
         except StoreUnavailable:
-            # An outage of ours is never a logout: a valid access token keeps working (SECURITY
-            # Q-06).
-            self._revocations.put_off(self._guard.clock())
-            logger.warning("Revocations could not be read: the store does not answer")
+            known.put_off(self._guard.clock())
 
     def _told(self, scope: Scope, visit: Visit) -> Scope:
         """The scope that the app sees: with who asks, and with the cookies that now hold."""
@@ -415,7 +444,7 @@ class AuthMiddleware:
             return await self.app(scope, receive, send)
         now = self._guard.clock()
         try:
-            visit = await self._visit(scope, now)
+            visit = await Patience().counted(self._visit(scope, now))
         except StoreUnavailable as outage:
             if access is Access.PROTECTED:
                 return await _deny(outage, scope, receive, send)

@@ -397,6 +397,8 @@ class Revocations:
         self._raised: dict[str, _Raised] = {}
         self._read_at: float | None = None
         self._tried_at: float | None = None
+        self.is_behind = False  # the last read failed
+        self.is_owed = False  # a read, by whoever has an answer out first
         self._reads: Flights[None] = Flights()
 
     def denies(self, identity: Identity) -> bool:
@@ -421,12 +423,21 @@ class Revocations:
         """
         # Whoever waited for a read that had begun long before may need one of its own.
         while not self.is_fresh(now):
-            await self._reads.run("read", lambda: self._read(now, start))
+            await self._reads.run("read", lambda: self._read_once(now, start))
 
-    def put_off(self, now: float) -> None:
+    async def repair(self, now: float, start: Callable[[], Awaitable[None]]) -> None:
+        """Read what a `refresh` failed to read, with all the time that it takes, while nobody waits
+        for it. Raises `StoreUnavailable`."""
+        self.is_owed = False
+        await self._reads.run("repair", lambda: self._read(now, start))
+
+    def put_off(self, now: float, *, is_owed: bool = False) -> None:
         """A read has failed: try the next one a poll interval from `now`, so that an outage costs
-        each worker one slow read per interval, however long the store takes to fail."""
+        each worker one slow read per interval, however long the store takes to fail.
+
+        `is_owed`: it was given up, and might have succeeded."""
         self._tried_at = now
+        self.is_behind, self.is_owed = True, is_owed
 
     def note_session(self, session_id: str, *, now: float) -> None:
         self._closed[session_id] = now + self._memory
@@ -436,9 +447,11 @@ class Revocations:
         if known is None or known.epoch < user.epoch:
             self._raised[user.id] = _Raised(user.epoch, user.spared, now + self._memory)
 
+    async def _read_once(self, now: float, start: Callable[[], Awaitable[None]] | None) -> None:
+        if not self.is_fresh(now):
+            await self._read(now, start)
+
     async def _read(self, now: float, start: Callable[[], Awaitable[None]] | None) -> None:
-        if self.is_fresh(now):
-            return
         since = now - self._memory
         # When the clock has gone back, we may have forgotten what counts again: read it all.
         if self._read_at is not None and now >= self._read_at - CLOCK_SKEW:
@@ -450,6 +463,7 @@ class Revocations:
         async for user in _all_since(self._store, USERS, "epoch_at", since):
             self.note_user(user, now=now)
         self._tried_at = self._read_at = now
+        self.is_behind = self.is_owed = False
         self._forget(now)
 
     def _forget(self, now: float) -> None:

@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up. A module imports from its own row or from those above it in this list.
 LAYERS = (
-    ("about", "errors", "events", "settings", "threads", "flights"),
+    ("about", "errors", "events", "settings", "threads", "flights", "patience"),
     ("core",),
     ("store", "mail", "broadcast"),
     ("hashing",),

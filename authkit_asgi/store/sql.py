@@ -118,7 +118,9 @@ class SqlStore:
         schema = Schema(known.values(), self._prefix)
         there = await self._named(self._in_time(self._look()))
         if schema.missing(there, self._engine.dialect):
-            await self._named(self._in_time(self._make(schema), MAKING))
+            # It goes on when nobody waits any longer: begun anew by each request that has no more
+            # patience, an index over many rows would never be done.
+            await self._named(self._in_time(self._make(schema), MAKING, is_kept=True))
         self._tables, self._schema, self._loop = known, schema, loop
 
     async def close(self) -> None:
@@ -230,7 +232,9 @@ class SqlStore:
                     raise
                 again = again and not error.connection_invalidated
 
-    async def _in_time(self, work: Coroutine[Any, Any, T], patience: float = PATIENCE) -> T:
+    async def _in_time(
+        self, work: Coroutine[Any, Any, T], patience: float = PATIENCE, *, is_kept: bool = False
+    ) -> T:
         """What the work returns, in a task of its own.
 
         Who asked is never kept longer: the task stays behind to let go of its connection, for which
@@ -242,10 +246,13 @@ class SqlStore:
         try:
             await asyncio.wait({task}, timeout=patience)
             if not task.done():
+                task.cancel()
                 raise TimeoutError
             return task.result()
-        finally:
-            task.cancel()
+        except asyncio.CancelledError:
+            if not is_kept:
+                task.cancel()
+            raise
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

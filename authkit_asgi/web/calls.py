@@ -17,11 +17,12 @@ from authkit_asgi.core.origin import is_own_site
 from authkit_asgi.core.paths import Access
 from authkit_asgi.errors import AuthError, CrossSite, InvalidInput, NotSignedIn
 from authkit_asgi.events import CrossSiteRefused, Events
+from authkit_asgi.patience import Patience
 from authkit_asgi.settings import Settings
 from authkit_asgi.web.asgi import Scope
 from authkit_asgi.web.cookies import CookieJar, read_cookies
-from authkit_asgi.web.requests import site_of, visitor_in
-from authkit_asgi.web.routes import Call, Reply, Route
+from authkit_asgi.web.requests import PATIENCE, site_of, visitor_in
+from authkit_asgi.web.routes import Call, Page, Reply, Route
 
 logger = logging.getLogger("authkit_asgi.web")
 
@@ -52,6 +53,8 @@ class Desk:
             query=query_of(scope),
             access_token=access_token,
             refresh_token=refresh_token,
+            # Of this request, whoever waited for the store before: the guard, or a form's handler.
+            patience=scope.setdefault(PATIENCE, Patience()),
         )
 
     async def demand_own_site(self, scope: Scope) -> None:
@@ -71,10 +74,22 @@ class Desk:
 
     async def run(self, route: Route, call: Call[Any]) -> Reply:
         self.demand_access(route.access, call)
+        return await call.patience.counted(self._run(route, call))
+
+    async def show(self, page: Page, call: Call[Any]) -> Mapping[str, Any]:
+        """What the page's template shows."""
+        self.demand_access(page.access, call)
+        return await call.patience.counted(self._data(page, call))
+
+    async def _run(self, route: Route, call: Call[Any]) -> Reply:
         await self.start()
         for check in self.checks:
             await check(route, call)
         return await route.handler(call)
+
+    async def _data(self, page: Page, call: Call[Any]) -> Mapping[str, Any]:
+        await self.start()
+        return await page.data(call)
 
 
 def query_of(scope: Scope) -> dict[str, str]:

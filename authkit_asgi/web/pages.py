@@ -220,9 +220,7 @@ class _PageApp:
 
     async def _show(self, scope: Scope, shown: Shown) -> Answer:
         call = await self._desk.call(scope)
-        self._desk.demand_access(self._page.access, call)
-        await self._desk.start()
-        data = await self._page.data(call)
+        data = await self._desk.show(self._page, call)
         return self._press.html(scope, self._page, shown, data)
 
 

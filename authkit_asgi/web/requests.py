@@ -11,6 +11,8 @@ from authkit_asgi.settings import Settings
 from authkit_asgi.web.asgi import Scope
 from authkit_asgi.web.visitor import Network, visitor_of
 
+PATIENCE = "authkit.patience"  # in the scope: what the request has left of it for the store
+
 
 class Site(TypedDict):
     """What tells whose site a request came from (see `core.origin.is_own_site`)."""

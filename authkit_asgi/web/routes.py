@@ -17,6 +17,7 @@ from authkit_asgi.core.identity import Identity
 from authkit_asgi.core.paths import Access
 from authkit_asgi.errors import AuthError, NotSignedIn
 from authkit_asgi.events import Visitor
+from authkit_asgi.patience import Patience
 
 B = TypeVar("B")
 
@@ -26,6 +27,7 @@ class Call(Generic[B]):
     """One request, as a handler sees it. `body` is parsed and typed; `now` is one clock reading.
 
     `access_token` and `refresh_token` are the raw cookies, for the few routes that are about them.
+    `patience` is what the request has left of it for the store.
     """
 
     body: B
@@ -36,6 +38,7 @@ class Call(Generic[B]):
     query: Mapping[str, str] = field(default_factory=dict)
     access_token: bytes | None = field(default=None, repr=False)
     refresh_token: bytes | None = field(default=None, repr=False)
+    patience: Patience = field(default_factory=Patience, repr=False)
 
     @property
     def identity(self) -> Identity:
