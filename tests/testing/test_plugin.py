@@ -10,7 +10,7 @@ from authkit_asgi.testing import plugin
 
 SITE = (Path(__file__).parent / "site.py").read_text()
 
-TESTS = '''
+TESTS = """
 from starlette.testclient import TestClient
 
 from authkit_asgi.testing import link_in, replay, steal_refresh, token_in
@@ -48,18 +48,18 @@ def test_reset(authkit, authkit_user, authkit_mailbox):
 def test_one_kit_a_test(authkit, authkit_user):
     assert authkit_user(ADA).email == ADA
     assert authkit.settings.app_name == "Acme"
-'''
+"""
 
-CONFTEST = '''
+CONFTEST = """
 import pytest
 
 
 @pytest.fixture
 def authkit_settings():
     return {"app_name": "Acme"}
-'''
+"""
 
-LAZY = '''
+LAZY = """
 import sys
 
 
@@ -70,7 +70,7 @@ def test_nothing_was_loaded(pytestconfig):
     assert not heavy & loaded
     ours = {name for name in sys.modules if name.startswith("authkit_asgi")}
     assert ours == {"authkit_asgi", "authkit_asgi.testing", "authkit_asgi.testing.plugin"}
-'''
+"""
 
 
 def run_pytest(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
