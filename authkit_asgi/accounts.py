@@ -26,7 +26,9 @@ class User:
     """An account. Times are seconds since the epoch.
 
     `email_key` and `username_key` are the canonical forms that must be unique; None frees them.
-    `epoch` is raised whenever all sessions must end, but for `spared` (a session's id).
+    `epoch` is raised whenever all sessions must end, but for `spared` (a session's id), and
+    `role_epoch` whenever what the account may do changes, which ends none. `epoch_at` is when
+    either was raised last: by it the workers find what is new.
     """
 
     id: str
@@ -46,6 +48,7 @@ class User:
     deleted_at: float | None = None
     epoch: int = 0
     epoch_at: float | None = None
+    role_epoch: int = 0
     spared: str = ""
     purge_at: float | None = None
 
@@ -202,10 +205,33 @@ class Accounts:
 
     async def end_sessions(self, user_id: str, *, now: float) -> User | None:
         """End every session. None when the account is gone."""
+        return await self._end_sessions(user_id, {}, now=now)
+
+    async def disable(self, user_id: str, *, now: float) -> User | None:
+        """Shut the account, and end every session, in one write. None when it is gone."""
+        return await self._end_sessions(user_id, {"disabled_at": now}, now=now)
+
+    async def enable(self, user_id: str) -> User | None:
+        """Open it again. Its sessions stay over. None when it is gone."""
+        expect: Mapping[str, Value] = {"deleted_at": None}
+        return await self._store.swap(USERS, user_id, expect=expect, change={"disabled_at": None})
+
+    async def set_admin(self, user_id: str, is_admin: bool, *, now: float) -> User | None:
+        """Change the role. Sessions go on, and their access tokens are void: the next refresh
+        brings what holds now (SECURITY S-12). None when the account is gone."""
         while (user := await self._store.get(USERS, user_id)) and user.deleted_at is None:
-            ended = await self.change_and_end_sessions(user, {}, now=now)
-            if ended is not None:
-                return ended
+            changed = await self._store.swap(
+                USERS,
+                user_id,
+                expect={"role_epoch": user.role_epoch, "deleted_at": None},
+                change={
+                    "is_admin": is_admin,
+                    "role_epoch": user.role_epoch + 1,
+                    "epoch_at": now,
+                },
+            )
+            if changed is not None:
+                return changed
         return None
 
     async def delete(
@@ -230,6 +256,15 @@ class Accounts:
             "purge_at": now + SHELL_LIFETIME,
         }
         return await self.change_and_end_sessions(user, nothing, now=now, expect=expect)
+
+    async def _end_sessions(
+        self, user_id: str, change: Mapping[str, Value], *, now: float
+    ) -> User | None:
+        while (user := await self._store.get(USERS, user_id)) and user.deleted_at is None:
+            ended = await self.change_and_end_sessions(user, change, now=now)
+            if ended is not None:
+                return ended
+        return None
 
     async def _rehash(self, user: User, password: str) -> User:
         better = await self._hashing.hash(password)

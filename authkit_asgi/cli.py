@@ -229,7 +229,7 @@ examples:
   pass show ada | authkit-asgi create-user --password-stdin --verified --admin ...
 """
 ADMIN_HELP = """\
-Access tokens say so from their next refresh on.
+It counts in every running worker within AUTHKIT_REVOCATION_POLL seconds, and signs nobody out.
 
 examples:
   authkit-asgi make-admin ada@example.com
@@ -405,9 +405,11 @@ async def _make_admin(kit: AuthKit, args: argparse.Namespace) -> Told:
             "Nobody has confirmed this address yet: the account may be a stranger's. "
             "If you know better, add --even-unverified.",
         )
-    changed = await kit.services.accounts.change(user, {"is_admin": True})
+    now = kit.clock()
+    changed = await kit.services.accounts.set_admin(user.id, True, now=now)
     if changed is None:
         raise NotFound("There is no such account.")
+    kit.services.sessions.revocations.note_user(changed, now=now)
     return Told([f"{changed.username} is an admin."], {"user": public_profile(changed)})
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import anyio.to_thread
 
 from authkit_asgi.about import __version__
 from authkit_asgi.accounts import USERS, Accounts, User, public_profile
+from authkit_asgi.broadcast import Broadcast
+from authkit_asgi.broadcast.urls import broadcast_from_settings
 from authkit_asgi.core.passwords import Passwords
 from authkit_asgi.core.paths import Access, PathRules
 from authkit_asgi.core.tokens import ACCESS, REFRESH, Tokens
@@ -68,8 +71,21 @@ def default_features() -> list[Feature]:
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How well this worker knows what happened in others, for a gauge.
+
+    `revocations_age`: seconds since it last read from the store which sessions ended, which it does
+    on the way of a request; None before the first. `broadcast`: whether it hears of them at once;
+    None where no Redis is set.
+    """
+
+    revocations_age: float | None
+    broadcast: bool | None
+
+
 class AuthKit:
-    """`store` and `mailer` are made from the settings' URLs when they are not given.
+    """`store`, `mailer` and `broadcast` are made from the settings' URLs when they are not given.
 
     `clock` returns seconds since the epoch. Nothing is connected until the first request, or
     start-up.
@@ -82,6 +98,7 @@ class AuthKit:
         features: Iterable[Feature] | None = None,
         store: Store | None = None,
         mailer: Mailer | None = None,
+        broadcast: Broadcast | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings or Settings()
@@ -91,6 +108,7 @@ class AuthKit:
             sender=self.settings.mail_from,
             resend_api_key=self.settings.resend_api_key,
         )
+        self.broadcast = broadcast or broadcast_from_settings(self.settings)
         self.outbox = Outbox(self.mailer)
         self.clock = clock
         self.events = Events()
@@ -125,6 +143,8 @@ class AuthKit:
             await in_time(lambda: self._starts.run("start", self._open))
 
     async def _open(self) -> None:
+        if self.broadcast is not None:
+            self.broadcast.open(self._hear, self.services.sessions.revocations.expire)
         await self.store.open(self.tables)
         self._started = True
 
@@ -133,8 +153,20 @@ class AuthKit:
         anew."""
         self._started = False
         await anyio.to_thread.run_sync(self.outbox.close)
+        if self.broadcast is not None:
+            await anyio.to_thread.run_sync(self.broadcast.close)
         self.services.hashing.close()
         await self.store.close()
+
+    def health(self) -> Health:
+        """Reads nothing, and may be asked at any time."""
+        return Health(
+            revocations_age=self.services.sessions.revocations.age(self.clock()),
+            broadcast=None if self.broadcast is None else self.broadcast.is_connected,
+        )
+
+    def _hear(self, message: bytes) -> None:
+        self.services.sessions.revocations.hear(message, now=self.clock())
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -180,6 +212,8 @@ class AuthKit:
             {ACCESS: settings.access_token_lifetime},
         )
         sessions = Sessions(store, accounts, self._tokens, self.events, settings, self._claims_of)
+        if self.broadcast is not None:
+            sessions.revocations.tell = self.broadcast.tell
         return Services(
             settings=settings,
             store=store,

@@ -246,7 +246,9 @@ class AuthMiddleware:
         visit = await self._by_access_token(token.strip(), now)
         if visit is None or visit.identity is None:
             claims = self._guard.tokens.read(ACCESS, token.strip(), now=now, expired_too=True)
-            expired = claims is not None and now >= claims.expires_at
+            expired = claims is not None and (
+                now >= claims.expires_at or self._revocations.outdates(identity_of(claims))
+            )
             return replace(nobody, trouble=TokenExpired() if expired else NotSignedIn())
         other = by_cookie.identity
         if other is not None and other.session_id != visit.identity.session_id:

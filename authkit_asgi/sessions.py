@@ -6,10 +6,10 @@ The rules are in `core.rotation`; here they meet the store. Each step is one ato
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from authkit_asgi.accounts import USERS, Accounts, User
+from authkit_asgi.accounts import Accounts, User
 from authkit_asgi.core.identity import Identity, identity_of
 from authkit_asgi.core.rotation import Session, Verdict, is_over, judge, outlives
 from authkit_asgi.core.tokens import ACCESS, CLOCK_SKEW, REFRESH, Claims, Tokens
@@ -22,8 +22,9 @@ from authkit_asgi.events import (
     Visitor,
 )
 from authkit_asgi.flights import Flights
+from authkit_asgi.revocations import ROLE_EPOCH, Revocations
 from authkit_asgi.settings import Settings
-from authkit_asgi.store import R, Range, Store, Table
+from authkit_asgi.store import Store, Table
 
 TOKEN_ID_BYTES = 9  # no two tokens of one generation may share their id
 REPLACED = "replaced"  # by another sign-in in the same browser
@@ -54,7 +55,7 @@ class Refreshed:
 
     Without: `ours` says that the token was one of ours and its session is really dead. Only then
     are cookies cleared. A token that no key of this worker verifies may be another worker's with a
-    newer key; and where another sign-in took a session's place, the browser has its cookies by now,
+    newer key; a twin of one that expired on its way may have come in time; and where another sign-in took a session's place, the browser has its cookies by now,
     which a late answer to an older request must not clear.
     """
 
@@ -88,7 +89,7 @@ class Sessions:
         self._settings = settings
         self._claims_of = claims_of
         self._refreshes: Flights[Refreshed] = Flights()
-        self.revocations = Revocations(store, settings)
+        self.revocations = Revocations(store, settings, SESSIONS)
 
     async def open(
         self, user: User, *, methods: tuple[str, ...], remember: bool, visitor: Visitor, now: float
@@ -123,7 +124,7 @@ class Sessions:
         if claims is None:
             return NOT_OURS
         if now >= claims.expires_at:
-            return DEAD
+            return await self._came_too_late(claims, now)
         key = (claims.session_id, claims.generation, claims.token_id)
         return await self._refreshes.run(key, lambda: self._exchange(claims, visitor, now))
 
@@ -293,6 +294,11 @@ class Sessions:
             pair = self.pair(session, user, now=now)
             return Refreshed(verdict=verdict, pair=pair, user=user, session=session)
 
+    async def _came_too_late(self, claims: Claims, now: float) -> Refreshed:
+        # Perhaps a twin came in time, and the browser has cookies that live.
+        session = await self.get(claims.session_id)
+        return DEAD if session is None or is_over(session, now=now) else NOT_OURS
+
     async def _end_others(self, user_id: str, spare: str, *, now: float) -> User | None:
         while (user := await self.holder(spare, now=now)) is not None and user.id == user_id:
             ended = await self._accounts.change_and_end_sessions(user, {}, now=now, spare=spare)
@@ -359,8 +365,12 @@ class Sessions:
             epoch=user.epoch,
             issued_at=int(now),
             expires_at=int(expires_at),
-            profile=self._claims_of(user),
+            profile=self._profile(user),
         )
+
+    def _profile(self, user: User) -> Mapping[str, object]:
+        claims = self._claims_of(user)
+        return {**claims, ROLE_EPOCH: user.role_epoch} if user.role_epoch else claims
 
     def _idle(self, remember: bool) -> float:
         settings = self._settings
@@ -371,116 +381,3 @@ class Sessions:
         """How long after its end a session's row is still needed: its last access token may
         live."""
         return self._settings.access_token_lifetime + CLOCK_SKEW
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    epoch: int
-    spared: str
-    forget_at: float
-
-
-class Revocations:
-    """What this worker knows of ended sessions: enough to refuse their access tokens without a
-    query.
-
-    The rows that ended are read at most once per `revocation_poll`, on the way of a request that
-    finds the knowledge older than that. Reads overlap by the skew tolerated between workers'
-    clocks. What is older than an access token's life is forgotten: no token of it can be alive.
-    """
-
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self._store = store
-        self._poll = settings.revocation_poll
-        self._memory = settings.access_token_lifetime + 2 * CLOCK_SKEW
-        self._closed: dict[str, float] = {}
-        self._raised: dict[str, _Raised] = {}
-        self._read_at: float | None = None
-        self._tried_at: float | None = None
-        self.is_behind = False  # the last read failed
-        self.is_owed = False  # a read, by whoever has an answer out first
-        self._reads: Flights[None] = Flights()
-
-    def denies(self, identity: Identity) -> bool:
-        """Whether the identity's session is known to be over."""
-        if identity.session_id in self._closed:
-            return True
-        raised = self._raised.get(identity.id)
-        return (
-            raised is not None
-            and identity.epoch < raised.epoch
-            and identity.session_id != raised.spared
-        )
-
-    def is_fresh(self, now: float) -> bool:
-        # A clock that jumped back must not blind us for an hour: any distance counts (SECURITY
-        # Q-07).
-        return self._tried_at is not None and abs(now - self._tried_at) < self._poll
-
-    async def refresh(self, now: float, start: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Read what is new, from a store that `start` opens if need be. Raises `StoreUnavailable`;
-        what was known stays known.
-        """
-        # Whoever waited for a read that had begun long before may need one of its own.
-        while not self.is_fresh(now):
-            await self._reads.run("read", lambda: self._read_once(now, start))
-
-    async def repair(self, now: float, start: Callable[[], Awaitable[None]]) -> None:
-        """Read what a `refresh` failed to read, with all the time that it takes, while nobody waits
-        for it. Raises `StoreUnavailable`."""
-        self.is_owed = False
-        await self._reads.run("repair", lambda: self._read(now, start))
-
-    def put_off(self, now: float, *, is_owed: bool = False) -> None:
-        """A read has failed: try the next one a poll interval from `now`, so that an outage costs
-        each worker one slow read per interval, however long the store takes to fail.
-
-        `is_owed`: it was given up, and might have succeeded."""
-        self._tried_at = now
-        self.is_behind, self.is_owed = True, is_owed
-
-    def note_session(self, session_id: str, *, now: float) -> None:
-        self._closed[session_id] = now + self._memory
-
-    def note_user(self, user: User, *, now: float) -> None:
-        known = self._raised.get(user.id)
-        if known is None or known.epoch < user.epoch:
-            self._raised[user.id] = _Raised(user.epoch, user.spared, now + self._memory)
-
-    async def _read_once(self, now: float, start: Callable[[], Awaitable[None]] | None) -> None:
-        if not self.is_fresh(now):
-            await self._read(now, start)
-
-    async def _read(self, now: float, start: Callable[[], Awaitable[None]] | None) -> None:
-        since = now - self._memory
-        # When the clock has gone back, we may have forgotten what counts again: read it all.
-        if self._read_at is not None and now >= self._read_at - CLOCK_SKEW:
-            since = max(since, min(self._read_at, now) - CLOCK_SKEW)
-        if start is not None:
-            await start()
-        async for session in _all_since(self._store, SESSIONS, "closed_at", since):
-            self.note_session(session.id, now=now)
-        async for user in _all_since(self._store, USERS, "epoch_at", since):
-            self.note_user(user, now=now)
-        self._tried_at = self._read_at = now
-        self.is_behind = self.is_owed = False
-        self._forget(now)
-
-    def _forget(self, now: float) -> None:
-        self._closed = {key: until for key, until in self._closed.items() if until > now}
-        self._raised = {key: one for key, one in self._raised.items() if one.forget_at > now}
-
-
-async def _all_since(store: Store, table: Table[R], column: str, since: float) -> AsyncIterator[R]:
-    limit = 1000
-    while True:
-        rows = await store.find(table, {column: Range(ge=since)}, order=column, limit=limit)
-        for row in rows:
-            yield row
-        if len(rows) < limit:
-            return
-        # The last value is read again, as others may share it; were it the only one, a larger page
-        # helps.
-        last = getattr(rows[-1], column)
-        limit *= 2 if last == since else 1
-        since = last

@@ -22,7 +22,7 @@ LAYERS = (
     ("store", "mail", "broadcast"),
     ("hashing",),
     ("accounts",),
-    ("links",),
+    ("links", "revocations"),
     ("sessions",),
     ("signin",),
     ("web",),
