@@ -55,8 +55,9 @@ class Refreshed:
 
     Without: `ours` says that the token was one of ours and its session is really dead. Only then
     are cookies cleared. A token that no key of this worker verifies may be another worker's with a
-    newer key; a twin of one that expired on its way may have come in time; and where another sign-in took a session's place, the browser has its cookies by now,
-    which a late answer to an older request must not clear.
+    newer key; where a token expired on its way, its twin may have come in time; and where another
+    sign-in took a session's place, the browser has its cookies by now, which a late answer to an
+    older request must not clear.
     """
 
     verdict: Verdict

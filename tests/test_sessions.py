@@ -352,6 +352,18 @@ async def test_the_idle_end_slides(house: House, ada: User, remember: bool, idle
     assert (over.verdict, over.pair, over.ours) == (Verdict.DEAD, None, True)
 
 
+async def test_a_twin_that_comes_too_late_clears_no_cookie(house: House, ada: User) -> None:
+    """S-09: its token has run out on the way, but the browser has a newer one by now."""
+    session, pair = await house.opened(ada)
+    end = session.idle_expires_at
+    newer = await house.moved_on(pair, now=end - 5)
+    late = await house.refresh(pair, now=end + 3)
+    assert (late.verdict, late.pair, late.ours) == (Verdict.DEAD, None, False)
+    assert (await house.refresh(newer, now=end + 3)).pair is not None
+    await house.sessions.close(session.id, reason="signed out", now=end + 4)
+    assert (await house.refresh(pair, now=end + 5)).ours
+
+
 @pytest.mark.parametrize("remember", [False, True])
 async def test_the_absolute_end_never_moves(house: House, ada: User, remember: bool) -> None:
     """S-09, S-16: however often it is used; and no token outlives it."""
