@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 Value = str | int | float | bool | tuple[str, ...] | None
 R = TypeVar("R")
@@ -39,14 +39,49 @@ class Taken(Exception):
         self.field = field
 
 
+class TooNew(Exception):
+    """`open` found a table that a newer version of the program has changed, and touched nothing."""
+
+    def __init__(self, table: str, *, found: int, known: int) -> None:
+        super().__init__(
+            f"The database is newer than this program: its table {table} has version {found}, and"
+            f" this program knows version {known}. Start the newer program, or go back to a backup"
+            " from before it was started."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A step: the column `old` is called `new` from then on."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A step: the column goes, and what it held."""
+
+    column: str
+
+
+Step = Rename | Drop
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table(Generic[Row]):
     """A kind of row, declared by the one module that owns it.
 
     `name` and the columns are plain identifiers (`[a-z][a-z0-9_]*`); the record's fields are the
     columns. `purge` names a column of type `float | None`: a row whose value there lies in the past
-    is over, nobody needs it, and a store may remove it at any time (`authkit-asgi cleanup`, or a
-    TTL index, does).
+    is over, nobody needs it, and a store may remove it at any time (the kit, `authkit-asgi
+    cleanup` or a TTL index does).
+
+    A database that is older than this declaration is brought up to it by `open`. What it lacks,
+    columns and indexes, is added; a process of the older version can go on beside that, so it needs
+    no step and counts for no version. `steps` are the other changes, the oldest first, and each
+    makes a new version: a process that knows fewer of them refuses to start. Append to them, and
+    never take one out.
     """
 
     name: str
@@ -55,6 +90,12 @@ class Table(Generic[Row]):
     unique: tuple[str, ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
     purge: str | None = None
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def version(self) -> int:
+        """One, and one more for each step."""
+        return 1 + len(self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +112,35 @@ class Range:
 Where = Mapping[str, Value | Range]
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What `open` does, or would do, to one table: `tells` is a sentence without its end."""
+
+    table: str
+    version: int
+    tells: str
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """What a store may offer beside the verbs: to be looked at, open or not, and left as it is."""
+
+    async def pending(self, tables: Iterable[Table[Any]]) -> list[Change]:
+        """What `open` would change. Raises `TooNew` and `StoreUnavailable`."""
+        ...
+
+    async def weaknesses(self) -> list[str]:
+        """By which of its settings what was written can be lost, a sentence each. `open` logs
+        them. Raises `StoreUnavailable`."""
+        ...
+
+
 class Store(Protocol):
     """The verbs. Safe to use from many tasks at once; opened once, in each process."""
 
     async def open(self, tables: Iterable[Table[Any]]) -> None:
         """Connect, and make what the tables need. Safe when many processes do it at once, and
-        twice."""
+        twice. Raises `TooNew`."""
         ...
 
     async def close(self) -> None:

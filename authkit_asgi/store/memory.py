@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import anyio.lowlevel
 
-from authkit_asgi.store import R, Range, Table, Taken, Value, Where
+from authkit_asgi.store import Change, R, Range, Table, Taken, Value, Where
+
+logger = logging.getLogger("authkit_asgi.store")
 
 SWEEP_AFTER = 1024  # counters, before those that are over are first looked for
 
@@ -32,9 +37,18 @@ class MemoryStore:
         return cls()
 
     async def open(self, tables: Iterable[Table[Any]]) -> None:
+        if _has_siblings():
+            for weakness in await self.weaknesses():
+                logger.warning(weakness)
         await anyio.lowlevel.checkpoint()
         for table in tables:
             self._tables.setdefault(table.name, {})
+
+    async def pending(self, tables: Iterable[Table[Any]]) -> list[Change]:
+        return []
+
+    async def weaknesses(self) -> list[str]:
+        return ["rows in memory end with the process, and each worker has its own"]
 
     async def close(self) -> None:
         await anyio.lowlevel.checkpoint()
@@ -131,6 +145,13 @@ class MemoryStore:
         living = {name: one for name, one in self._counters.items() if one[1] > now}
         self._counters = living
         self._sweep_at = SWEEP_AFTER + 2 * len(living)
+
+
+def _has_siblings() -> bool:
+    """Servers that start several workers say so in the environment, or start this process by
+    `multiprocessing`."""
+    workers = os.environ.get("WEB_CONCURRENCY", "")
+    return multiprocessing.parent_process() is not None or workers not in ("", "0", "1")
 
 
 def _matches(row: object, where: Where) -> bool:

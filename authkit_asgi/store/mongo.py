@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import wraps
@@ -18,15 +18,16 @@ try:
     import pymongo
     from bson.codec_options import CodecOptions
     from pymongo import AsyncMongoClient, IndexModel, ReadPreference, ReturnDocument, WriteConcern
-    from pymongo.errors import DuplicateKeyError, PyMongoError
+    from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 except ImportError as missing:
     raise ImportError(
         "MongoStore needs PyMongo 4.13: pip install 'authkit-asgi[mongo]'"
     ) from missing
 
 from authkit_asgi.errors import StoreUnavailable
-from authkit_asgi.store import R, Range, Table, Taken, Value, Where
+from authkit_asgi.store import Change, R, Range, Rename, Step, Table, Taken, TooNew, Value, Where
 from authkit_asgi.store.columns import columns_of, identifier
+from authkit_asgi.store.migrations import FIRST, told
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorClient
@@ -38,7 +39,9 @@ LINGER = 60.0  # seconds that a counter outlives its end: clocks of workers diff
 TURNS = 3  # tries to raise a counter that others make, or let go of, at the same moment
 
 PREFIX = "authkit_"  # of collections: the database may be the app's, with `users` of its own
-COUNTERS = "authkit__counters"  # no table has this name
+# No table has these names.
+COUNTERS = "authkit__counters"
+VERSIONS = "authkit__migrations"
 PURGE_DATE = "_purge_at"  # the `purge` column once more: a TTL index needs a date
 FAR = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # the last day that Python can read back
 
@@ -92,13 +95,35 @@ class MongoStore:
 
     async def open(self, tables: Iterable[Table[Any]]) -> None:
         shapes = {table.name: _Shape(table) for table in tables}
-        if self._client is None and self._url:
-            self._client = _connect(self._url)
         await self._reach()
-        _warn_of_weak_writes(self._client)
+        for weakness in await self.weaknesses():
+            logger.warning(weakness)
         self._database = _database(self._client, self._name)
-        await self._to_its_end(lambda: self._make_indexes(shapes.values()))
+        await self._to_its_end(lambda: self._migrate(shapes.values()))
         self._shapes.update(shapes)
+
+    async def pending(self, tables: Iterable[Table[Any]]) -> list[Change]:
+        """What `open` would change."""
+        shapes = [_Shape(table) for table in tables]
+        is_open = self._database is not None
+        if not is_open:
+            await self._reach()
+            self._database = _database(self._client, self._name)
+        try:
+            return await self._to_its_end(lambda: self._look(shapes))
+        finally:
+            if not is_open:
+                self._database = None
+
+    async def weaknesses(self) -> list[str]:
+        """What the client asks for that a fail-over would lose."""
+        asked = self._reached().write_concern.document
+        if asked.get("w") in (0, 1) or asked.get("j") is False:
+            return [
+                f"The MongoDB client asks for the write concern {asked}: a fail-over would lose"
+                " what it acknowledges. AuthKit writes with w='majority' and j=True all the same."
+            ]
+        return []
 
     async def close(self) -> None:
         """What was asked is done first."""
@@ -218,15 +243,69 @@ class MongoStore:
 
     @_in_time
     async def _reach(self) -> None:
-        await self._client.admin.command("ping")
+        await self._reached().admin.command("ping")
 
-    async def _make_indexes(self, shapes: Iterable[_Shape[Any]]) -> None:
-        """Takes its time where there are many rows already."""
+    def _reached(self) -> Any:
+        if self._client is None and self._url:
+            self._client = _connect(self._url)
+        return self._client
+
+    async def _look(self, shapes: Iterable[_Shape[Any]]) -> list[Change]:
+        changes = []
         with _outages_named():
+            known = await self._versions(shapes)
             for shape in shapes:
+                table, version = shape.table, known[shape.table.name]
+                changes += [Change(table.name, n, told(step)) for n, step in _due(table, version)]
+                there = await self._rows(shape.name).index_information()
+                changes += [
+                    Change(table.name, table.version, f"add the index {name}")
+                    for name in (index.document["name"] for index in shape.indexes)
+                    if name not in there
+                ]
+        return changes
+
+    async def _migrate(self, shapes: Collection[_Shape[Any]]) -> None:
+        """Takes its time where there are many rows already. Of many processes that do it at once
+        each may do all of it: a step that is done finds nothing to do."""
+        with _outages_named():
+            known = await self._versions(shapes)
+            for shape in shapes:
+                for version, step in _due(shape.table, known[shape.table.name]):
+                    await self._step(shape, step)
+                    await self._write_down(shape.table, version)
                 if shape.indexes:
                     await self._rows(shape.name).create_indexes(shape.indexes)
             await self._rows(COUNTERS).create_indexes([_ttl_index(after=LINGER)])
+
+    async def _versions(self, shapes: Iterable[_Shape[Any]]) -> dict[str, int]:
+        """Of each table. Raises `TooNew`."""
+        written = {one["_id"]: one["version"] async for one in self._rows(VERSIONS).find({})}
+        tables = [shape.table for shape in shapes]
+        for table in tables:
+            if (version := written.get(table.name, FIRST)) > table.version:
+                raise TooNew(table.name, found=version, known=table.version)
+        return {table.name: written.get(table.name, FIRST) for table in tables}
+
+    async def _step(self, shape: _Shape[Any], step: Step) -> None:
+        rows = self._rows(shape.name)
+        field = step.old if isinstance(step, Rename) else step.column
+        for name, index in (await rows.index_information()).items():
+            if field in (key for key, _ in index["key"]):
+                with suppress(OperationFailure):  # another process was faster
+                    await rows.drop_index(name)
+        change = (
+            {"$rename": {field: step.new}} if isinstance(step, Rename) else {"$unset": {field: ""}}
+        )
+        await rows.update_many({field: {"$exists": True}}, change)
+
+    async def _write_down(self, table: Table[Any], version: int) -> None:
+        with suppress(DuplicateKeyError):  # another process has gone further
+            await self._rows(VERSIONS).update_one(
+                {"_id": table.name, "version": {"$lt": version}},
+                {"$set": {"version": version, "made_at": datetime.now(UTC)}},
+                upsert=True,
+            )
 
     async def _to_its_end(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do the work in a task of its own, which goes on when the caller is cancelled.
@@ -354,6 +433,10 @@ def _date(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(min(max(seconds, 0.0), FAR), UTC)
 
 
+def _due(table: Table[Any], version: int) -> list[tuple[int, Step]]:
+    return list(enumerate(table.steps[version - FIRST :], version + 1))
+
+
 def _ttl_index(after: float) -> IndexModel:
     return IndexModel([PURGE_DATE], expireAfterSeconds=int(after))
 
@@ -394,16 +477,6 @@ def _database(client: Any, name: str | None) -> Any:
     if name is None:
         return client.get_default_database("authkit", **how)
     return client.get_database(name, **how)
-
-
-def _warn_of_weak_writes(client: Any) -> None:
-    asked = client.write_concern.document
-    if asked.get("w") in (0, 1) or asked.get("j") is False:
-        logger.warning(
-            "The MongoDB client asks for the write concern %s: a fail-over would lose what it"
-            " acknowledges. AuthKit writes with w='majority' and j=True all the same.",
-            asked,
-        )
 
 
 def _loop() -> asyncio.AbstractEventLoop:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from authkit_asgi.errors import StoreUnavailable
-from authkit_asgi.store import R, Table, Value, Where
+from authkit_asgi.store import Change, R, Table, Value, Where
 
 try:
     import asyncpg
@@ -28,7 +29,9 @@ except ModuleNotFoundError as absent:
         "SqlStore needs SQLAlchemy and asyncpg: pip install 'authkit-asgi[postgres]'"
     ) from absent
 
-from authkit_asgi.store.sql_tables import Schema, Shape, There, stored
+from authkit_asgi.store.migrations import Found, written_down
+from authkit_asgi.store.migrations import Shape as TableShape
+from authkit_asgi.store.sql_tables import Schema, Shape, stored
 
 T = TypeVar("T")
 Read = Callable[[sa.CursorResult[Any]], T]
@@ -46,11 +49,20 @@ RACED = ("40001", "40P01")  # serialization failure, deadlock
 # Another server may be the one that takes writes now: connect anew.
 MOVED = ("25006", "57P01", "57P02", "57P03")  # read only, shutdown, crash, starting up
 
-LOOK = sa.text("""
-SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
-    AND relkind IN ('r', 'p', 'i', 'I') AND attnum > 0 AND NOT attisdropped
-""")
+HERE = "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+LOOK = sa.text(f"""
+SELECT t.relname, NULL, a.attname FROM pg_class t JOIN pg_attribute a ON a.attrelid = t.oid
+WHERE t.relnamespace = {HERE} AND t.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT t.relname, i.relname, a.attname FROM pg_index x JOIN pg_class t ON t.oid = x.indrelid
+JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_attribute a ON a.attrelid = t.oid
+WHERE t.relnamespace = {HERE} AND a.attnum = ANY (x.indkey)
+""")  # noqa: S608
+RISKS = {
+    "synchronous_commit": "synchronous_commit is off: a crash of PostgreSQL undoes the last"
+    " moments; a session that was refreshed in them asks for a new sign-in",
+    "fsync": "fsync is off: a crash of the machine can leave PostgreSQL's files in ruins",
+}
 # Each count lets go of two that are over, so the table never outgrows what lives.
 RAISE_COUNTER = """
 WITH swept AS (
@@ -116,12 +128,26 @@ class SqlStore:
             )
         known = self._tables | {table.name: table for table in tables}
         schema = Schema(known.values(), self._prefix)
-        there = await self._named(self._in_time(self._look()))
-        if schema.missing(there, self._engine.dialect):
+        for weakness in await self.weaknesses():
+            logger.warning(weakness)
+        if await self._named(self._in_time(self._look(schema))):
             # It goes on when nobody waits any longer: begun anew by each request that has no more
             # patience, an index over many rows would never be done.
-            await self._named(self._in_time(self._make(schema), MAKING, is_kept=True))
+            try:
+                await self._named(self._in_time(self._migrate(schema), MAKING, is_kept=True))
+            except IntegrityError as error:
+                raise schema.refusal(error) from None
         self._tables, self._schema, self._loop = known, schema, loop
+
+    async def pending(self, tables: Iterable[Table[Any]]) -> list[Change]:
+        """What `open` would change."""
+        _running_loop()
+        return await self._named(self._in_time(self._look(Schema(tables, self._prefix))))
+
+    async def weaknesses(self) -> list[str]:
+        """What the server's settings can lose."""
+        _running_loop()
+        return await self._named(self._in_time(self._ask_for_risks()))
 
     async def close(self) -> None:
         self._loop = None
@@ -270,23 +296,34 @@ class SqlStore:
                 raise ValueError("PostgreSQL cannot hold one of these values") from None
             raise StoreUnavailable from _driver_error(error)
 
-    async def _look(self) -> There:
+    async def _look(self, schema: Schema) -> list[Change]:
         async with self._engine.connect() as connection:
-            setting = await connection.scalar(sa.text("SHOW synchronous_commit"))
-            if setting == "off":
-                logger.warning(
-                    "synchronous_commit is off: a crash of PostgreSQL undoes the last moments"
-                )
-            return await _there(connection)
+            return [one.change for one in schema.planned(await _found(connection, schema))]
 
-    async def _make(self, schema: Schema) -> None:
-        """Make what is missing, one process after the other: the second finds it made."""
+    async def _ask_for_risks(self) -> list[str]:
+        async with self._engine.connect() as connection:
+            settings = [sa.func.current_setting(name) for name in RISKS]
+            [values] = await connection.execute(sa.select(*settings))
+            return [told for told, on in zip(RISKS.values(), values, strict=True) if on == "off"]
+
+    async def _migrate(self, schema: Schema) -> None:
+        """Make the changes that are due, one process after the other: the second finds them
+        made."""
         engine = self._pool.execution_options(isolation_level="READ COMMITTED")
         async with engine.begin() as connection:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(OPENING)))
             await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}s'"))
-            for statement in schema.missing(await _there(connection), engine.dialect):
+            plan = schema.planned(await _found(connection, schema))
+            for statement in (statement for one in plan for statement in one.statements):
                 await connection.execute(statement)
+            count = await connection.scalar(
+                sa.select(sa.func.count()).select_from(schema.history.rows)
+            )
+            changes = (one.change for one in plan)
+            for row in written_down(changes, count=count or 0, now=time.time()):
+                await connection.execute(
+                    insert(schema.history.rows).values(schema.history.values(row))
+                )
 
 
 def metadata_of(tables: Iterable[Table[Any]], prefix: str = "authkit_") -> sa.MetaData:
@@ -294,11 +331,20 @@ def metadata_of(tables: Iterable[Table[Any]], prefix: str = "authkit_") -> sa.Me
     return Schema(tables, prefix).metadata
 
 
-async def _there(connection: AsyncConnection) -> There:
-    there: dict[str, set[str]] = {}
-    for name, column in await connection.execute(LOOK):
-        there.setdefault(name, set()).add(column)
-    return there
+async def _found(connection: AsyncConnection, schema: Schema) -> Found:
+    names = {shape.rows.name: name for name, shape in schema.shapes.items()}
+    there: dict[str, TableShape] = {}
+    for table, index, column in await connection.execute(LOOK):
+        if table in names:
+            shape = there.setdefault(names[table], TableShape(set(), {}))
+            columns = shape.columns if index is None else shape.indexes.setdefault(index, set())
+            columns.add(column)
+    versions: dict[str, int] = {}
+    if schema.history.table.name in there:
+        history = schema.history.rows.c
+        last = sa.select(history.name, sa.func.max(history.version)).group_by(history.name)
+        versions = dict((await connection.execute(last)).tuples().all())
+    return Found(there, versions)
 
 
 def _engine(url: str, connections: int) -> AsyncEngine:

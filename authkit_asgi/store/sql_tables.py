@@ -1,4 +1,4 @@
-"""Declared tables as PostgreSQL's: how a record becomes a row, and what a database still lacks.
+"""Declared tables as PostgreSQL's: how a record becomes a row, and what statements make a table.
 
 Nothing here speaks to a database. Uniqueness is a plain constraint on a plain column, and an index
 is one on plain columns, so that the autogenerate of an Alembic of your own sees all of it.
@@ -6,7 +6,7 @@ is one on plain columns, so that the autogenerate of an Alembic of your own sees
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any, Generic
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateTa
 
 from authkit_asgi.store import R, Range, Table, Taken, Value, Where
 from authkit_asgi.store.columns import Column, columns_of, identifier
+from authkit_asgi.store.migrations import Found, Migration, Planned, own_tables, planned
 
 # By code point, whatever the language of the database: the order that every other store has.
 TEXT = sa.Text(collation="C")
@@ -27,23 +28,63 @@ TYPES: dict[type, sa.types.TypeEngine[Any]] = {
     tuple: postgresql.ARRAY(sa.Text),
 }
 
-There = Mapping[str, set[str]]  # the columns of each table and index, by its name
+DIALECT: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+COUNTERS, HISTORY = own_tables("")
 
 
 class Schema:
-    """Some tables, and the counters beside them."""
+    """Some tables, and the store's own before them. It is the `migrations.Dialect`, too."""
 
     def __init__(self, tables: Iterable[Table[Any]], prefix: str) -> None:
         self.metadata = sa.MetaData()
-        self.counters = _counters(self.metadata, prefix)
         self.shapes: dict[str, Shape[Any]] = {
-            table.name: Shape(table, self.metadata, prefix) for table in tables
+            table.name: Shape(table, self.metadata, prefix)
+            for table in (COUNTERS, HISTORY, *tables)
         }
+        self.counters = self.shapes[COUNTERS.name].rows
+        self.history: Shape[Migration] = self.shapes[HISTORY.name]
 
-    def missing(self, there: There, dialect: sa.Dialect) -> list[sa.Executable]:
-        """The statements that make what is not there: tables, columns, constraints, indexes."""
-        tables = self.metadata.sorted_tables
-        return [statement for table in tables for statement in _missing(table, there, dialect)]
+    def refusal(self, error: IntegrityError) -> Exception:
+        """What to raise when rows that are there rule out a constraint that is to be made."""
+        return ValueError(f"Two rows hold the same value: {_constraint(error)} cannot be made")
+
+    def planned(self, found: Found) -> list[Planned[sa.Executable]]:
+        """The changes that are due. Raises `TooNew`."""
+        tables = [shape.table for shape in self.shapes.values()]
+        return planned(tables, found, self, history=HISTORY.name)
+
+    def indexes(self, table: Table[Any]) -> list[str]:
+        return list(self.shapes[table.name].indexes)
+
+    def make(self, table: Table[Any]) -> tuple[sa.Executable, ...]:
+        shape = self.shapes[table.name]
+        # Unique constraints are made with their table.
+        indexes = [one for one in shape.indexes.values() if isinstance(one, sa.Index)]
+        return CreateTable(shape.rows), *map(CreateIndex, indexes)
+
+    def add(self, table: Table[Any], column: str) -> sa.Executable:
+        definition = CreateColumn(self.shapes[table.name].column(column))
+        return self._alter(table, f"ADD COLUMN {definition.compile(dialect=DIALECT)}")
+
+    def add_index(self, table: Table[Any], index: str) -> sa.Executable:
+        made = self.shapes[table.name].indexes[index]
+        if isinstance(made, sa.Index):
+            return CreateIndex(made)
+        return AddConstraint(made, isolate_from_table=False)
+
+    def rename(self, table: Table[Any], old: str, new: str) -> sa.Executable:
+        return self._alter(table, f'RENAME COLUMN "{identifier(old)}" TO "{identifier(new)}"')
+
+    def drop(self, table: Table[Any], column: str) -> sa.Executable:
+        return self._alter(table, f'DROP COLUMN "{identifier(column)}"')
+
+    def drop_index(self, table: Table[Any], index: str) -> sa.Executable:
+        if index.startswith("uq__"):
+            return self._alter(table, f'DROP CONSTRAINT "{index}"')
+        return _verbatim(f'DROP INDEX "{index}"')
+
+    def _alter(self, table: Table[Any], change: str) -> sa.TextClause:
+        return _verbatim(f"ALTER TABLE {self.shapes[table.name].rows.name} {change}")
 
 
 class Shape(Generic[R]):
@@ -62,6 +103,8 @@ class Shape(Generic[R]):
         self._record = record
         self._names = [column.name for column in columns]
         self._tuples = [column.name for column in columns if column.kind is tuple]
+        # What keeps a constraint has its name.
+        self.indexes: dict[str, sa.UniqueConstraint | sa.Index] = {}
         self._fields = self._constrain()
 
     def column(self, name: str) -> sa.Column[Any]:
@@ -102,7 +145,7 @@ class Shape(Generic[R]):
 
     def refusal(self, error: IntegrityError) -> Exception:
         """What to raise for a violated constraint, which the server calls as we named it."""
-        name = getattr(getattr(error.orig, "__cause__", None), "constraint_name", None)
+        name = _constraint(error)
         if name in self._fields:
             return Taken(self._fields[name])
         # The server's own words would repeat the row.
@@ -115,10 +158,12 @@ class Shape(Generic[R]):
         self.rows.append_constraint(sa.PrimaryKeyConstraint(self.key, name=f"pk__{name}"))
         for one in self.table.unique:
             constraint = f"uq__{name}__{one}"
-            self.rows.append_constraint(sa.UniqueConstraint(self.column(one), name=constraint))
+            self.indexes[constraint] = sa.UniqueConstraint(self.column(one), name=constraint)
+            self.rows.append_constraint(self.indexes[constraint])
             fields[constraint] = one
         for group in self.table.indexes:
-            sa.Index(f"ix__{name}__{'__'.join(group)}", *map(self.column, group))
+            index = f"ix__{name}__{'__'.join(group)}"
+            self.indexes[index] = sa.Index(index, *map(self.column, group))
         return fields
 
     def _from_row(self, row: sa.Row[Any]) -> R:
@@ -130,21 +175,12 @@ class Shape(Generic[R]):
         return record
 
 
+def _constraint(error: IntegrityError) -> str:
+    return getattr(getattr(error.orig, "__cause__", None), "constraint_name", None) or ""
+
+
 def stored(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _counters(metadata: sa.MetaData, prefix: str) -> sa.Table:
-    name = identifier(f"{prefix}counters")
-    return sa.Table(
-        name,
-        metadata,
-        sa.Column("name", TEXT),
-        sa.Column("value", sa.BigInteger(), nullable=False),
-        sa.Column("expires_at", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=f"pk__{name}"),
-        sa.Index(f"ix__{name}__expires_at", "expires_at"),
-    )
 
 
 def _column(column: Column, *, is_key: bool) -> sa.Column[Any]:
@@ -162,27 +198,6 @@ def _default(value: Value) -> str | sa.TextClause:
         words = ", ".join("'" + one.replace("'", "''") + "'" for one in value)
         return _verbatim(f"ARRAY[{words}]::text[]")
     return sa.text(str(value).lower())
-
-
-def _missing(table: sa.Table, there: There, dialect: sa.Dialect) -> Iterator[sa.Executable]:
-    if table.name not in there:
-        yield CreateTable(table)
-    else:
-        for column in table.columns:
-            if column.name not in there[table.name]:
-                yield _add(column, dialect)
-        for constraint in table.constraints:
-            if isinstance(constraint, sa.UniqueConstraint) and constraint.name not in there:
-                yield AddConstraint(constraint, isolate_from_table=False)
-    for index in table.indexes:
-        if index.name not in there:
-            yield CreateIndex(index)
-
-
-def _add(column: sa.Column[Any], dialect: sa.Dialect) -> sa.TextClause:
-    table = dialect.identifier_preparer.format_table(column.table)
-    definition = CreateColumn(column).compile(dialect=dialect)
-    return _verbatim(f"ALTER TABLE {table} ADD COLUMN {definition}")
 
 
 def _verbatim(sql: str) -> sa.TextClause:

@@ -11,28 +11,36 @@ committed. In WAL mode the reader never waits for a writer, here or in another p
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Literal, TypeVar
 
+import anyio.to_thread
+
 from authkit_asgi.errors import StoreUnavailable
-from authkit_asgi.store import R, Range, Table, Taken, Value, Where
+from authkit_asgi.store import Change, R, Range, Table, Taken, Value, Where
 from authkit_asgi.store.columns import columns_of, identifier
+from authkit_asgi.store.migrations import Found, Planned, Shape, own_tables, planned, written_down
+from authkit_asgi.store.mounts import remote_file_system
 from authkit_asgi.threads import result_of
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
+logger = logging.getLogger("authkit_asgi.store")
+
 PATIENCE = 2.0  # seconds that a verb waits for its turn and for other processes' locks
+MAKING = 60.0  # seconds that `open` waits for its turn to change tables: others may be at it
 LOCK_WAIT = 0.2  # seconds of that in one go: what joins the queue meanwhile has its own end
 GROUP = 128  # verbs that share one transaction, at most
 PAUSE = 0.005  # seconds between two tries: some locks are refused at once
@@ -44,13 +52,7 @@ WRITER = {
 }
 READER = ("PRAGMA query_only = ON",)
 
-COUNTERS = """
-CREATE TABLE IF NOT EXISTS authkit_counters
-    (name TEXT PRIMARY KEY, value INTEGER, expires_at REAL) WITHOUT ROWID
-"""
-COUNTERS_BY_END = """
-CREATE INDEX IF NOT EXISTS [authkit_counters(expires_at)] ON authkit_counters (expires_at)
-"""
+COUNTERS, HISTORY = own_tables("authkit_")
 READ_COUNTER = "SELECT value FROM authkit_counters WHERE name = ? AND expires_at > ?"
 # Each new count lets go of two that are over, so the table never outgrows what lives.
 SWEEP_COUNTERS = """
@@ -98,13 +100,33 @@ class SqliteStore:
         return cls(path)
 
     async def open(self, tables: Iterable[Table[Any]]) -> None:
-        shapes = {table.name: _Shape(table) for table in tables}
-        self._shapes.update(shapes)
+        shapes = _shapes(tables)
+        for weakness in await self.weaknesses():
+            logger.warning(weakness)
         _make_file(self._path)
         if self._writer is None or self._reader is None:
             self._writer = _Clerk(_Link(self._path, WRITER[self._durability]), "BEGIN IMMEDIATE")
             self._reader = _Clerk(_Link(self._path, READER), "BEGIN")
-        await self._write(lambda connection: _make_tables(connection, shapes.values()))
+        # First without the lock, which another process may hold for long.
+        if await self._read(lambda connection: _planned(connection, shapes)):
+            await result_of(self._writer.ask(partial(_migrate, shapes=shapes), MAKING))
+        self._shapes.update(shapes)
+
+    async def pending(self, tables: Iterable[Table[Any]]) -> list[Change]:
+        """What `open` would change. A file that is not there is not made."""
+        shapes = _shapes(tables)
+        look = partial(_foretell, self._path, shapes)
+        return [one.change for one in await anyio.to_thread.run_sync(look)]
+
+    async def weaknesses(self) -> list[str]:
+        """Where the file lies."""
+        kind = await anyio.to_thread.run_sync(remote_file_system, self._path)
+        if kind is None:
+            return []
+        return [
+            f"The SQLite file lies on a {kind} file system, where locks and shared memory may not"
+            " hold: rows can be lost, and the file be ruined. Put it on a local disk."
+        ]
 
     async def close(self) -> None:
         clerks = [clerk for clerk in (self._reader, self._writer) if clerk is not None]
@@ -323,36 +345,118 @@ def _make_file(path: Path) -> None:
         raise StoreUnavailable from error
 
 
-def _make_tables(connection: sqlite3.Connection, shapes: Iterable[_Shape[Any]]) -> None:
-    connection.execute(COUNTERS)
-    connection.execute(COUNTERS_BY_END)
-    for shape in shapes:
-        _make_columns(connection, shape)
-        for column in shape.table.unique:
-            _make_index(connection, "UNIQUE INDEX", shape, (column,))
-        for columns in shape.table.indexes:
-            _make_index(connection, "INDEX", shape, columns)
+def _shapes(tables: Iterable[Table[Any]]) -> dict[str, _Shape[Any]]:
+    """The declared tables, and the store's own before them."""
+    return {table.name: _Shape(table) for table in (COUNTERS, HISTORY, *tables)}
 
 
-def _make_columns(connection: sqlite3.Connection, shape: _Shape[Any]) -> None:
-    """Add what is missing. By the defaults an older process can insert beside a newer one."""
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {shape.name} ({shape.key} TEXT PRIMARY KEY) WITHOUT ROWID"
-    )
-    there = {row[1] for row in connection.execute(f"PRAGMA table_info({shape.name})")}
-    for name, kind in shape.kinds.items():
-        if name not in there:
-            default = connection.execute("SELECT quote(?)", (shape.defaults[name],)).fetchone()[0]
-            column = f"[{name}] {_AFFINITY[kind]} DEFAULT {default}"
-            connection.execute(f"ALTER TABLE {shape.name} ADD COLUMN {column}")
+class _Dialect:
+    """Statements as SQLite takes them. By the defaults an older process can insert beside a newer
+    one."""
+
+    def __init__(self, connection: sqlite3.Connection, shapes: Mapping[str, _Shape[Any]]) -> None:
+        self._connection = connection
+        self._shapes = shapes
+
+    def indexes(self, table: Table[Any]) -> list[str]:
+        return list(_indexes(table))
+
+    def make(self, table: Table[Any]) -> tuple[str, ...]:
+        shape = self._shapes[table.name]
+        others = [self._column(shape, name) for name in shape.kinds if name != table.key]
+        columns = ", ".join([f"{shape.key} TEXT PRIMARY KEY", *others])
+        indexes = (self.add_index(table, index) for index in self.indexes(table))
+        return f"CREATE TABLE {shape.name} ({columns}) WITHOUT ROWID", *indexes
+
+    def add(self, table: Table[Any], column: str) -> str:
+        shape = self._shapes[table.name]
+        return f"ALTER TABLE {shape.name} ADD COLUMN {self._column(shape, column)}"
+
+    def add_index(self, table: Table[Any], index: str) -> str:
+        shape, columns = self._shapes[table.name], _indexes(table)[index]
+        sort = "UNIQUE INDEX" if columns[0] in table.unique and len(columns) == 1 else "INDEX"
+        return f"CREATE {sort} [{index}] ON {shape.name} ({', '.join(map(shape.quote, columns))})"
+
+    def rename(self, table: Table[Any], old: str, new: str) -> str:
+        return f"{self._alter(table)} RENAME COLUMN [{identifier(old)}] TO [{identifier(new)}]"
+
+    def drop(self, table: Table[Any], column: str) -> str:
+        return f"{self._alter(table)} DROP COLUMN [{identifier(column)}]"
+
+    def drop_index(self, table: Table[Any], index: str) -> str:
+        return f"DROP INDEX [{index}]"
+
+    def _alter(self, table: Table[Any]) -> str:
+        return f"ALTER TABLE {self._shapes[table.name].name}"
+
+    def _column(self, shape: _Shape[Any], name: str) -> str:
+        asked = self._connection.execute("SELECT quote(?)", (shape.defaults[name],))
+        return f"[{name}] {_AFFINITY[shape.kinds[name]]} DEFAULT {asked.fetchone()[0]}"
 
 
-def _make_index(
-    connection: sqlite3.Connection, sort: str, shape: _Shape[Any], columns: Iterable[str]
-) -> None:
-    quoted = ", ".join(shape.quote(column) for column in columns)
-    name = f"{shape.table.name}({','.join(columns)})"
-    connection.execute(f"CREATE {sort} IF NOT EXISTS [{name}] ON {shape.name} ({quoted})")
+def _indexes(table: Table[Any]) -> dict[str, tuple[str, ...]]:
+    groups = [*((column,) for column in table.unique), *table.indexes]
+    return {f"{table.name}({','.join(columns)})": columns for columns in groups}
+
+
+def _planned(
+    connection: sqlite3.Connection, shapes: Mapping[str, _Shape[Any]]
+) -> list[Planned[str]]:
+    tables = [shape.table for shape in shapes.values()]
+    found = _found(connection, shapes)
+    return planned(tables, found, _Dialect(connection, shapes), history=HISTORY.name)
+
+
+def _found(connection: sqlite3.Connection, names: Iterable[str]) -> Found:
+    there: dict[str, Shape] = {}
+    for name in names:
+        columns = {row[1] for row in connection.execute(f"PRAGMA table_info([{name}])")}
+        indexes = {
+            index: {row[2] for row in connection.execute(f"PRAGMA index_info([{index}])")}
+            for _, index, _, origin, _ in connection.execute(f"PRAGMA index_list([{name}])")
+            if origin == "c"  # by CREATE INDEX: the key's own stays
+        }
+        if columns:
+            there[name] = Shape(columns, indexes)
+    versions: dict[str, int] = {}
+    if HISTORY.name in there:
+        asked = f"SELECT name, max(version) FROM {HISTORY.name} GROUP BY name"
+        versions = dict(connection.execute(asked).fetchall())
+    return Found(there, versions)
+
+
+def _migrate(connection: sqlite3.Connection, shapes: Mapping[str, _Shape[Any]]) -> None:
+    """All that is due, or nothing of it: the transaction around it may hold verbs of others."""
+    connection.execute("SAVEPOINT migration")
+    try:
+        plan = _planned(connection, shapes)
+        for statement in (statement for one in plan for statement in one.statements):
+            connection.execute(statement)
+        history = shapes[HISTORY.name]
+        count = _number(connection.execute(f"SELECT count(*) FROM {history.name}"))
+        marks = ", ".join("?" * len(history.kinds))
+        for row in written_down((one.change for one in plan), count=count, now=time.time()):
+            connection.execute(
+                f"INSERT INTO {history.name} ({history.columns}) VALUES ({marks})",
+                history.values(row),
+            )
+    except sqlite3.IntegrityError as error:
+        connection.execute("ROLLBACK TO migration")
+        raise ValueError(f"Two rows hold the same value: {error}") from None
+    except BaseException:
+        connection.execute("ROLLBACK TO migration")
+        raise
+    finally:
+        connection.execute("RELEASE migration")
+
+
+def _foretell(path: Path, shapes: Mapping[str, _Shape[Any]]) -> list[Planned[str]]:
+    place = f"{path.as_uri()}?mode=ro" if path.exists() else ":memory:"
+    try:
+        with closing(sqlite3.connect(place, uri=True, timeout=PATIENCE)) as connection:
+            return _planned(connection, shapes)
+    except sqlite3.Error as error:
+        raise StoreUnavailable from error
 
 
 class _Link:
@@ -399,8 +503,8 @@ class _Link:
 @dataclass(slots=True, eq=False)
 class _Job:
     work: Work[Any]
+    deadline: float
     future: Future[Any] = field(default_factory=Future)
-    deadline: float = field(default_factory=lambda: time.monotonic() + PATIENCE)
 
     def attempt(self, connection: sqlite3.Connection) -> Callable[[], None]:
         """Do the work; what is returned tells whoever asked, once the transaction is committed.
@@ -435,8 +539,9 @@ class _Clerk:
         self._thread = threading.Thread(target=self._run, name="authkit-sqlite", daemon=True)
         self._thread.start()
 
-    def ask(self, work: Work[T]) -> Future[T]:
-        job = _Job(work)
+    def ask(self, work: Work[T], patience: float = PATIENCE) -> Future[T]:
+        """`patience`: seconds until it must have begun."""
+        job = _Job(work, time.monotonic() + patience)
         with self._lock:
             if self._is_ending:
                 raise StoreUnavailable

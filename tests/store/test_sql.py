@@ -256,6 +256,7 @@ async def test_what_opening_makes_is_what_alembic_would(engine: AsyncEngine, dat
     await store.open([*TABLES, USERS, SESSIONS])
     assert sorted(store.metadata.tables) == [
         "authkit_counters",
+        "authkit_migrations",
         "authkit_pets",
         "authkit_sessions",
         "authkit_stalls",
