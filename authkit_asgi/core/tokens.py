@@ -3,11 +3,12 @@
 A token is a JWT (RFC 7519), but it is not read as a general decoder would read one. We mint every
 token that we accept, so nothing that an attacker wrote is parsed before its signature holds:
 
-1. size and alphabet: at most 4096 bytes of `[A-Za-z0-9_-]` in three non-empty segments;
+1. size: at most 4096 bytes;
 2. the header segment equals, byte for byte, one of the few that we write: that tells kind and key,
    and no `alg`, `kid`, `jku`, `jwk`, `zip` or `crit` of anybody's is ever looked at (RFC 8725 3.1,
    3.10);
-3. the signature over the exact bytes, in constant time, in its one canonical spelling;
+3. the signature over the exact bytes, in constant time, in its one canonical spelling. What we
+   sign is two segments of `[A-Za-z0-9_-]`: no other alphabet, and no third, gets past that;
 4. the claims, each of its exact type.
 
 Each kind has its own `typ`, `aud` and key, so none can pass as another (RFC 8725 3.11, 3.12).
@@ -15,21 +16,23 @@ Each kind has its own `typ`, `aud` and key, so none can pass as another (RFC 872
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
+import math
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from json.encoder import encode_basestring
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
-from jwt.algorithms import Algorithm, HMACAlgorithm
+from jwt import InvalidKeyError, get_algorithm_by_name
+from jwt.algorithms import has_crypto
 
 MAX_BYTES = 4096
 MAX_INTEGER = 2**53  # beyond it JSON integers are not exact everywhere (RFC 8259 section 6)
-SHAPE = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 # Workers' clocks differ a little: a token that another one has just issued must not be refused
 # for being from the future. `exp` gets no leeway (RFC 7519 section 4.1.4 allows none to be given).
@@ -47,13 +50,11 @@ class Kind:
 
 ACCESS = Kind("access", "at+jwt")  # RFC 9068 section 2.1
 REFRESH = Kind("refresh", "rt+jwt", has_id=True)
-TEXTS = ("iss", "aud", "sub", "sid")
-WHOLE_NUMBERS = ("gen", "epoch", "iat", "exp")
-REGISTERED = frozenset((*TEXTS, *WHOLE_NUMBERS, "jti"))
+REGISTERED = frozenset(("iss", "aud", "sub", "sid", "gen", "epoch", "iat", "exp", "jti"))
 TOKEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What a verified token says. Times are whole seconds since the epoch. `profile` is
     read-only. `token_id` is empty for a kind whose tokens have none."""
@@ -68,61 +69,128 @@ class Claims:
     profile: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Protocol):
     """A key of one kind: its header segment says which, in bytes that nobody else chose."""
 
     kind: Kind
     header: bytes
-    algorithm: Algorithm = field(repr=False)
-    secret: bytes = field(repr=False)
 
     def sign(self, message: bytes) -> bytes:
-        return _encode(self.algorithm.sign(message, self.secret))
+        """The signature as text. Raises `TypeError` for a key that can only verify."""
+        ...
+
+    def holds(self, message: bytes, signature: bytes) -> bool: ...
+
+
+class SecretKey:
+    """HS256 (RFC 7518 section 3.2), with the key already mixed in: only the message is left to
+    hash."""
+
+    __slots__ = ("_keyed", "header", "kind", "secret")
+
+    def __init__(self, kind: Kind, secret: str) -> None:
+        # The key id says which secret, and nothing about it; the kind is part of both, so that even
+        # one secret given for two kinds would make two keys.
+        self.secret = hmac.digest(secret.encode(), f"authkit {kind.typ} key".encode(), "sha256")
+        self.kind = kind
+        self.header = _header(kind, "HS256", sha256(self.secret + b"kid").hexdigest()[:12])
+        self._keyed = hmac.new(self.secret, digestmod="sha256")
+
+    def sign(self, message: bytes) -> bytes:
+        keyed = self._keyed.copy()
+        keyed.update(message)
+        return _encode(keyed.digest())
 
     def holds(self, message: bytes, signature: bytes) -> bool:
         # Compared as text, so that no second spelling of one signature passes.
         return hmac.compare_digest(self.sign(message), signature)
 
 
+class KeyPair:
+    """Ed25519 (RFC 8037) or P-256 (RFC 7518 section 3.4), private or only its public half.
+
+    Raises `ValueError` for any other key, and without the extra `keys`.
+    """
+
+    __slots__ = ("_algorithm", "_key", "header", "jwk", "kind")
+
+    def __init__(self, kind: Kind, key: str | Mapping[str, object]) -> None:
+        name, self._algorithm, self._key = _loaded(key)
+        public = getattr(self._key, "public_key", lambda: self._key)()
+        members = self._algorithm.to_jwk(public, as_dict=True)
+        # The key id is the key's thumbprint (RFC 7638): whoever has the key knows its header.
+        thumbprint = _encode(
+            sha256(_plain({name: members[name] for name in sorted(members)}).encode()).digest()
+        ).decode()
+        self.kind = kind
+        self.header = _header(kind, name, thumbprint)
+        self.jwk = {**members, "use": "sig", "alg": name, "kid": thumbprint}  # RFC 7517 section 4
+
+    def sign(self, message: bytes) -> bytes:
+        if not hasattr(self._key, "public_key"):
+            raise TypeError("a public key verifies; it cannot sign")
+        return _encode(self._algorithm.sign(message, self._key))
+
+    def holds(self, message: bytes, signature: bytes) -> bool:
+        try:
+            raw = _decode(signature)
+        except ValueError:
+            return False
+        return _encode(raw) == signature and self._algorithm.verify(message, self._key, raw)
+
+
 class Tokens:
-    """Mints and reads. Of several secrets of a kind the first signs and all verify."""
+    """Mints and reads. Of several keys of a kind the first signs and all verify.
+
+    A key is a secret (HS256), a PEM or a JWK (EdDSA, ES256).
+    """
 
     def __init__(
         self,
         issuer: str,
-        secrets: Mapping[Kind, Sequence[str]],
+        secrets: Mapping[Kind, Sequence[str | Mapping[str, object]]],
         max_lifetime: Mapping[Kind, float] | None = None,
     ) -> None:
         self._issuer = issuer
         self._keys: dict[bytes, Key] = {}
         self._signing: dict[Kind, Key] = {}
-        self._max_lifetime = dict(max_lifetime or {})
+        self._from_us = {kind: (issuer, f"{issuer}/{kind.name}") for kind in secrets}
+        longest = max_lifetime or {}
+        # A second more than the lifetime: both ends are whole seconds.
+        self._max_lifetime = {kind: longest.get(kind, math.inf) + 1 for kind in secrets}
         for kind, kind_secrets in secrets.items():
-            keys = [_hmac_key(kind, secret) for secret in kind_secrets]
+            keys = [_key(kind, secret) for secret in kind_secrets]
             self._signing[kind] = keys[0]
             self._keys.update((key.header, key) for key in keys)
 
+    def public_keys(self, kind: Kind) -> list[dict[str, str]]:
+        """What others need to verify tokens of this kind, each a JWK (RFC 7517). Secrets are not
+        among them."""
+        keys = [key for key in self._keys.values() if key.kind is kind]
+        return [key.jwk for key in keys if isinstance(key, KeyPair)]
+
     def mint(self, kind: Kind, claims: Claims) -> str:
         """The token as text. Profile claims never override a registered one."""
-        payload = {
-            **{name: value for name, value in claims.profile.items() if name not in REGISTERED},
-            "iss": self._issuer,
-            "aud": self._audience(kind),
-            "sub": claims.subject,
-            "sid": claims.session_id,
-            "gen": claims.generation,
-            "epoch": claims.epoch,
-            "iat": claims.issued_at,
-            "exp": claims.expires_at,
-            **({"jti": claims.token_id} if kind.has_id else {}),
-        }
         key = self._signing[kind]
-        # In UTF-8: escaped, a name or bio of emoji takes three times the room, and browsers drop a
-        # cookie of more than 4096 bytes.
-        text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-        message = key.header + b"." + _encode(text.encode())
+        message = key.header + b"." + _encode(self._spelled(kind, claims).encode())
         return (message + b"." + key.sign(message)).decode("ascii")
+
+    def _spelled(self, kind: Kind, claims: Claims) -> str:
+        """The claims as JSON, in UTF-8 and without white space: escaped, a name or bio of emoji
+        takes three times the room, and browsers drop a cookie of more than 4096 bytes."""
+        profile = "".join(
+            f"{_text(name)}:{_json(value)},"
+            for name, value in claims.profile.items()
+            if name not in REGISTERED
+        )
+        named = f',"jti":{_text(claims.token_id)}' if kind.has_id else ""
+        issuer, audience = self._from_us[kind]
+        return (
+            f'{{{profile}"iss":{_text(issuer)},"aud":{_text(audience)},'
+            f'"sub":{_text(claims.subject)},"sid":{_text(claims.session_id)},'
+            f'"gen":{claims.generation},"epoch":{claims.epoch},'
+            f'"iat":{claims.issued_at},"exp":{claims.expires_at}{named}}}'
+        )
 
     def read(
         self, kind: Kind, token: bytes | None, *, now: float, expired_too: bool = False
@@ -140,80 +208,103 @@ class Tokens:
     def _verified_payload(self, kind: Kind, token: bytes | None) -> bytes | None:
         if not token or len(token) > MAX_BYTES:
             return None
-        parts = SHAPE.fullmatch(token)
-        if parts is None:
-            return None
-        header, payload, signature = parts.groups()
-        key = self._keys.get(header)
+        first, last = token.find(b"."), token.rfind(b".")
+        key = self._keys.get(token[:first])
         if key is None or key.kind is not kind:
             return None
-        return payload if key.holds(token[: parts.end(2)], signature) else None
+        return token[first + 1 : last] if key.holds(token[:last], token[last + 1 :]) else None
 
     def _claims(self, kind: Kind, segment: bytes) -> Claims | None:
         try:
-            payload = _frozen(_parsed(_decode(segment)))
+            payload = _parsed(_decode(segment))
         except (ValueError, RecursionError):
             return None
-        if not isinstance(payload, MappingProxyType) or not _well_typed(payload, kind):
+        if type(payload) is not dict:
             return None
-        if payload["iss"] != self._issuer or payload["aud"] != self._audience(kind):
+        try:
+            texts = subject, session_id = payload.pop("sub"), payload.pop("sid")
+            generation, epoch = payload.pop("gen"), payload.pop("epoch")
+            issued_at, expires_at = payload.pop("iat"), payload.pop("exp")
+            token_id = payload.pop("jti") if kind.has_id else ""
+            from_us = payload.pop("iss"), payload.pop("aud")
+        except KeyError:
             return None
-        longest = self._max_lifetime.get(kind)
-        if longest is not None and payload["exp"] - payload["iat"] > longest + 1:
+        # `type() is int`, because True is an int to isinstance, and 1.0 equals 1.
+        if not type(generation) is type(epoch) is type(issued_at) is type(expires_at) is int:
             return None
-        profile = {name: claim for name, claim in payload.items() if name not in REGISTERED}
+        numbers = (generation, epoch, issued_at, expires_at)
+        if min(numbers) < 0 or max(numbers) > MAX_INTEGER:
+            return None
+        if not type(subject) is type(session_id) is str or "" in texts:
+            return None
+        if from_us != self._from_us[kind] or expires_at - issued_at > self._max_lifetime[kind]:
+            return None
+        if not _is_token_id(token_id) if kind.has_id else "jti" in payload:
+            return None
+        try:
+            profile = _frozen(payload)
+        except RecursionError:
+            return None
         return Claims(
-            subject=payload["sub"],
-            session_id=payload["sid"],
-            generation=payload["gen"],
-            epoch=payload["epoch"],
-            issued_at=payload["iat"],
-            expires_at=payload["exp"],
-            token_id=payload.get("jti", ""),
-            profile=MappingProxyType(profile),
+            subject, session_id, generation, epoch, issued_at, expires_at, token_id, profile
         )
 
-    def _audience(self, kind: Kind) -> str:
-        return f"{self._issuer}/{kind.name}"
+
+def _header(kind: Kind, algorithm: str, key_id: str) -> bytes:
+    return _encode(_plain({"alg": algorithm, "kid": key_id, "typ": kind.typ}).encode())
 
 
-def _hmac_key(kind: Kind, secret: str) -> Key:
-    # The key id says which secret, and nothing about it; the kind is part of both, so that even one
-    # secret given for two kinds would make two keys.
-    raw = hmac.digest(secret.encode(), f"authkit {kind.typ} key".encode(), "sha256")
-    key_id = hashlib.sha256(raw + b"kid").hexdigest()[:12]
-    header = {"alg": "HS256", "kid": key_id, "typ": kind.typ}
-    segment = _encode(json.dumps(header, separators=(",", ":")).encode())
-    return Key(kind, segment, HMACAlgorithm(HMACAlgorithm.SHA256), raw)
+def _key(kind: Kind, key: str | Mapping[str, object]) -> Key:
+    if isinstance(key, str) and not key.lstrip().startswith("-----BEGIN "):
+        return SecretKey(kind, key)
+    return KeyPair(kind, key)
+
+
+CURVES = {"Ed25519": "EdDSA", "P-256": "ES256"}
+
+
+def _loaded(key: str | Mapping[str, object]) -> tuple[str, Any, Any]:
+    """Algorithm by name, PyJWT's implementation of it, and its key, from a PEM or a JWK."""
+    if not has_crypto:
+        raise ValueError("Key pairs need the extra keys: pip install 'authkit-asgi[keys]'")
+    for name in CURVES.values():
+        algorithm: Any = get_algorithm_by_name(name)
+        try:
+            loaded = algorithm.prepare_key(key) if isinstance(key, str) else algorithm.from_jwk(key)
+            if CURVES.get(algorithm.to_jwk(loaded, as_dict=True)["crv"]) == name:
+                return name, algorithm, loaded
+        except (ValueError, TypeError, InvalidKeyError):
+            continue
+    raise ValueError("not a key of Ed25519 or P-256, in PEM or as a JWK")
+
+
+# RFC 4648 section 5 by way of section 4, whose functions are the quicker ones.
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
 
 
 def _encode(raw: bytes) -> bytes:
-    return urlsafe_b64encode(raw).rstrip(b"=")
+    return b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=")
 
 
 def _decode(segment: bytes) -> bytes:
-    return urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+    return a2b_base64(segment.translate(_FROM_URL) + b"==")
 
 
-def _parsed(raw: bytes) -> object:
+def _parsed(raw: bytes) -> Any:
     """Strict JSON in UTF-8. Raises `ValueError` for what a general decoder is kind to (SECURITY
     T-12, T-13)."""
-    parsed: object = _DECODER.decode(raw.decode("utf-8"))
-    if b"\\u" in raw:  # half of a surrogate pair is no text, and no database could hold it
+    text = raw.decode("utf-8")
+    parsed, end = _DECODER.raw_decode(text)
+    if end != len(text):
+        raise ValueError("more than one value")
+    # A name that comes twice makes more colons than members. What is nested, or spelled so that
+    # this quick count cannot tell, is read again by the slow decoder that looks at each name.
+    if type(parsed) is not dict or text.count('":') != len(parsed) or _SPACED.search(text):
+        parsed = _STRICT_DECODER.decode(text)
+    if "\\u" in text:  # half of a surrogate pair is no text, and no database could hold it
         json.dumps(parsed, ensure_ascii=False).encode("utf-8")
     return parsed
-
-
-def _well_typed(payload: Mapping[str, Any], kind: Kind) -> bool:
-    # `type() is int`, because True is an int to isinstance, and 1.0 equals 1.
-    return (
-        all(type(payload.get(name)) is str and payload[name] for name in TEXTS)
-        and all(
-            type(payload.get(name)) is int and 0 <= payload[name] <= MAX_INTEGER
-            for name in WHOLE_NUMBERS
-        )
-        and (_is_token_id(payload.get("jti")) if kind.has_id else "jti" not in payload)
-    )
 
 
 def _is_token_id(value: object) -> bool:
@@ -233,13 +324,26 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+_SPACED = re.compile('"[ \t\n\r]')
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_STRICT_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+_text = encode_basestring
+_plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
-def _frozen(value: object) -> Any:
+def _json(value: object) -> str:
+    if type(value) is str:
+        return _text(value)
+    return _plain(value)
+
+
+def _frozen(value: Any) -> Any:
     """A claim as something that no request can change for the next one (SECURITY T-18)."""
-    if isinstance(value, dict):
-        return MappingProxyType({name: _frozen(inner) for name, inner in value.items()})
-    if isinstance(value, list):
-        return tuple(_frozen(inner) for inner in value)
+    if type(value) is dict:
+        for name, inner in value.items():
+            if type(inner) is dict or type(inner) is list:
+                value[name] = _frozen(inner)
+        return MappingProxyType(value)
+    if type(value) is list:
+        return tuple([_frozen(inner) for inner in value])
     return value

@@ -13,6 +13,13 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +31,7 @@ from authkit_asgi.core.tokens import (
     REFRESH,
     Claims,
     Kind,
+    SecretKey,
     Tokens,
 )
 
@@ -122,6 +130,7 @@ def test_a_token_is_a_plain_jwt() -> None:
 
 def test_nothing_secret_is_in_a_repr() -> None:
     key = TOKENS._signing[ACCESS]
+    assert isinstance(key, SecretKey)
     shown = repr((TOKENS, key, CLAIMS))
     assert "canary" not in shown
     assert repr(key.secret)[2:-1] not in shown
@@ -529,6 +538,7 @@ def test_a_lifetime_over_the_maximum_is_refused(lifetime: int, alive: bool) -> N
 def oracle(token: bytes) -> dict[str, Any]:
     """PyJWT's own opinion. Raises what it raises."""
     key = TOKENS._signing[ACCESS]
+    assert isinstance(key, SecretKey)
     options: Any = {
         "require": ["exp", "iat", "aud", "iss", "sub"],
         "verify_exp": False,  # our `now` is an argument
@@ -601,3 +611,214 @@ def test_of_twenty_thousand_mutations_none_is_accepted() -> None:
             if spoiled not in good:
                 assert read(spoiled) is None
                 assert read(spoiled, REFRESH) is None
+
+
+# --- a hundred thousand tokens, read by us and by PyJWT ------------------------------------------
+
+SPELLINGS = {
+    "iss": (json.dumps(ISSUER), '"https://other.example"', "null", f'["{ISSUER}"]'),
+    "aud": (f'"{ISSUER}/access"', f'["{ISSUER}/access"]', f'"{ISSUER}/refresh"', f'"{ISSUER}"'),
+    "sub": ('"user-1"', r'"user\u002d1"', '""', "1", r'"a\":"', '"ü"', "null"),
+    "sid": ('"session-1"', '"s\\t1"', "true", '{"a":1}'),
+    "gen": ("3", "3.0", "3e0", "-0", "-1", '"3"', "true", "9007199254740993", "03"),
+    "epoch": ("2", "0", "2.5", "null"),
+    "iat": (str(NOW), f"{NOW}.0", str(NOW - 60), '"now"'),
+    "exp": (str(NOW + HOUR), f'"{NOW + HOUR}"', f"{NOW + HOUR}.5", "Infinity", str(NOW - 1)),
+    "username": ('"ada"', r'"a\":\"b"', '"a\\": "', '{"a":{"a":1}}', "[1,[2]]", "NaN", "1e400"),
+}
+
+
+def spelled_at_random(dice: random.Random) -> bytes:
+    """A payload of good, odd and bad members, at times doubled, reordered, or spaced."""
+    odd = dice.choice((0, 0, 1, 2))
+    members = [(name, spellings[0]) for name, spellings in SPELLINGS.items()]
+    for place in dice.sample(range(len(members)), odd):
+        name = members[place][0]
+        members[place] = (name, dice.choice(SPELLINGS[name]))
+    if dice.random() < 0.15:
+        members.append(dice.choice(members))
+    if dice.random() < 0.1:
+        members.pop(dice.randrange(len(members)))
+    if dice.random() < 0.3:
+        dice.shuffle(members)
+    colon = dice.choice((":", ":", ":", " :", "\n:", ": ", "\t: "))
+    text = "{" + dice.choice((",", ", ")).join(f'"{n}"{colon}{v}' for n, v in members) + "}"
+    return (text + dice.choice(("", "", "", "", " ", "}", "{}"))).encode()
+
+
+def test_a_hundred_thousand_tokens_against_the_oracle() -> None:
+    """T-05, T-08, T-09, T-12, T-13: what we accept PyJWT accepts with the same claims; and what it
+    takes beyond that we refuse for a reason."""
+    dice = random.Random(23)
+    accepted = 0
+    for _ in range(50_000):
+        payload = spelled_at_random(dice)
+        token = signed(payload)
+        claims = read(token)
+        if claims is None:
+            continue
+        accepted += 1
+        theirs = oracle(token)
+        assert (claims.subject, claims.session_id) == (theirs.pop("sub"), theirs.pop("sid"))
+        assert (claims.generation, claims.epoch) == (theirs.pop("gen"), theirs.pop("epoch"))
+        assert (claims.issued_at, claims.expires_at) == (theirs.pop("iat"), theirs.pop("exp"))
+        assert (theirs.pop("iss"), theirs.pop("aud")) == (ISSUER, f"{ISSUER}/access")
+        assert theirs.keys() == claims.profile.keys()
+        names = [name for name, _ in json.loads(payload, object_pairs_hook=list)]
+        assert len(names) == len(set(names))  # T-12: PyJWT takes the last of two
+    assert 10_000 < accepted < 40_000
+    good = minted()
+    for spoiled in mutations(good, 50_000):
+        if read(spoiled) is None:
+            continue
+        assert spoiled == good
+        oracle(spoiled)
+
+
+def test_every_good_payload_is_accepted_however_its_names_are_spaced() -> None:
+    """The quick count of names may only ever send a token to the slow reader, never refuse it."""
+    for colon in (":", " :", "\n:", "\t:\r", ": "):
+        payload = "{" + ",".join(f'"{n}"{colon}{json.dumps(v)}' for n, v in PAYLOAD.items()) + "}"
+        assert read(signed(payload.encode())) == replace(CLAIMS, profile={})
+        doubled = payload[:-1] + f',"gen"{colon}4' + "}"
+        assert read(signed(doubled.encode())) is None
+    for name in ('a":"b', 'x": y', 'tail" '):
+        assert read(minted(profile={"username": name})) is not None
+
+
+@pytest.mark.parametrize("size", [0, 1, 55, 63, 64, 65, 447, 4000])
+def test_signatures_are_those_of_pyjwt(size: int) -> None:
+    """RFC 7518 section 3.2."""
+    key = TOKENS._signing[ACCESS]
+    assert isinstance(key, SecretKey)
+    message = b"m" * size
+    algorithm = jwt.get_algorithm_by_name("HS256")
+    assert key.sign(message) == encode(algorithm.sign(message, key.secret))
+    assert key.holds(message, key.sign(message))
+    assert not key.holds(message + b"m", key.sign(message))
+
+
+# --- key pairs -----------------------------------------------------------------------------------
+
+PAIRS: dict[str, Callable[[], Any]] = {
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+}
+OTHERS: dict[str, Callable[[], Any]] = {
+    "Ed448": ed448.Ed448PrivateKey.generate,
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "RSA": lambda: rsa.generate_private_key(65537, 2048),
+}
+
+
+def private_pem(key: Any) -> str:
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    text: str = key.private_bytes(*form).decode()
+    return text
+
+
+def public_pem(key: Any) -> str:
+    form = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    text: str = key.public_key().public_bytes(*form).decode()
+    return text
+
+
+def tokens_with(*keys: str | dict[str, str]) -> Tokens:
+    return Tokens(ISSUER, {ACCESS: keys}, LONGEST)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_key_pair_signs_and_its_public_half_verifies(name: str) -> None:
+    """T-01: and PyJWT, which reads the same JWK, agrees."""
+    pair = PAIRS[name]()
+    ours = tokens_with(private_pem(pair))
+    token = ours.mint(ACCESS, CLAIMS).encode()
+    (jwk,) = ours.public_keys(ACCESS)
+    for reader in (ours, tokens_with(public_pem(pair)), tokens_with(jwk)):
+        assert reader.read(ACCESS, token, now=NOW) == CLAIMS
+    assert header_of(token) == {"alg": name, "kid": jwk["kid"], "typ": "at+jwt"}
+    options: Any = {"verify_exp": False, "verify_iat": False}
+    theirs = jwt.decode(
+        token, jwt.PyJWK(jwk), algorithms=[name], audience=f"{ISSUER}/access", options=options
+    )
+    assert theirs["sub"] == CLAIMS.subject
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_published_key_is_public(name: str) -> None:
+    pair = PAIRS[name]()
+    for tokens in (tokens_with(private_pem(pair)), tokens_with(public_pem(pair))):
+        (jwk,) = tokens.public_keys(ACCESS)
+        assert "d" not in jwk
+        assert (jwk["alg"], jwk["use"]) == (name, "sig")
+        assert jwk["kid"] == thumbprint(jwk)
+    assert TOKENS.public_keys(ACCESS) == []
+
+
+def thumbprint(jwk: dict[str, str]) -> str:
+    """RFC 7638 section 3, written once more."""
+    needed = {"OKP": ("crv", "kty", "x"), "EC": ("crv", "kty", "x", "y")}[jwk["kty"]]
+    text = "{" + ",".join(f'"{name}":"{jwk[name]}"' for name in needed) + "}"
+    return encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_public_key_signs_nothing(name: str) -> None:
+    with pytest.raises(TypeError, match="cannot sign"):
+        tokens_with(public_pem(PAIRS[name]())).mint(ACCESS, CLAIMS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_no_other_key_is_taken(name: str) -> None:
+    """T-01."""
+    pair = OTHERS[name]()
+    for key in (private_pem(pair), public_pem(pair)):
+        with pytest.raises(ValueError, match="not a key of Ed25519 or P-256"):
+            tokens_with(key)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_public_key_is_no_secret(name: str) -> None:
+    """T-01: what anybody may know must sign nothing, under HS256 neither (CVE-2016-10555)."""
+    pair = PAIRS[name]()
+    reader = tokens_with(public_pem(pair))
+    (jwk,) = reader.public_keys(ACCESS)
+    payload = encode(json.dumps(PAYLOAD).encode())
+    genuine = tokens_with(private_pem(pair)).mint(ACCESS, CLAIMS).encode().split(b".")[0]
+    for alg in ("HS256", name):
+        header = json.dumps({"alg": alg, "kid": jwk["kid"], "typ": "at+jwt"}, separators=(",", ":"))
+        for segment in (encode(header.encode()), genuine):
+            for secret in (public_pem(pair), jwk["x"], decode(jwk["x"].encode())):
+                raw = secret if isinstance(secret, bytes) else secret.encode()
+                message = segment + b"." + payload
+                forged = message + b"." + encode(hmac.digest(raw, message, "sha256"))
+                assert reader.read(ACCESS, forged, now=NOW) is None
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_pairs_signature_has_one_spelling_and_no_length_but_its_own(name: str) -> None:
+    tokens = tokens_with(private_pem(PAIRS[name]()))
+    token = tokens.mint(ACCESS, CLAIMS).encode()
+    message, _, signature = token.rpartition(b".")
+    spoiled = [signature + b"=", signature + b"A", signature[:-1], b"", b"A", b"A" * 5000, b"\xff"]
+    spoiled += [signature[:-1] + bytes([last]) for last in b"ABCDEFGH" if last != signature[-1]]
+    spoiled += [encode(b"\0" * 64), encode(b"\xff" * 64), encode(decode(signature)[::-1])]
+    for one in spoiled:
+        assert tokens.read(ACCESS, message + b"." + one, now=NOW) is None
+    assert tokens.read(ACCESS, token, now=NOW) == CLAIMS
+
+
+def test_secrets_and_pairs_serve_side_by_side() -> None:
+    """T-15: the way from HS256 to a key pair, and away from an old one."""
+    secret, old, new = (
+        SECRETS[ACCESS][0],
+        private_pem(PAIRS["ES256"]()),
+        private_pem(PAIRS["EdDSA"]()),
+    )
+    stages = [(secret,), (old, secret), (new, old, secret), (new, old), (new,)]
+    minted_at = [tokens_with(*keys).mint(ACCESS, CLAIMS).encode() for keys in stages]
+    for number, keys in enumerate(stages):
+        signers = [stage[0] for stage in stages]
+        for token, signer in zip(minted_at, signers, strict=True):
+            good = tokens_with(*keys).read(ACCESS, token, now=NOW) is not None
+            assert good is (signer in keys), number
