@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+import anyio
+
 from authkit_asgi.accounts import Accounts, User
 from authkit_asgi.core.identity import Identity, identity_of
 from authkit_asgi.core.rotation import Session, Verdict, is_over, judge, outlives
@@ -217,12 +219,14 @@ class Sessions:
         over.
 
         A generation that was not seen in use yet is not followed by another: were that answer lost
-        too, the browser would be two behind, and look like a thief.
+        too, the browser would be two behind, and look like a thief. Nor is one that is younger than
+        the grace: requests that left with its predecessor may still be under way.
         """
         session = await self.get(session_id)
         if session is None or is_over(session, now=now) or not self._entitled(user, session):
             return None
-        if session.confirmed == session.generation:
+        is_settled = now - session.rotated_at > self._settings.refresh_grace
+        if is_settled and session.confirmed == session.generation:
             rotated = await self._rotate(session, user, visitor, now, parent=None)
             session = rotated or await self.get(session_id)
         if session is None or is_over(session, now=now):
@@ -337,8 +341,10 @@ class Sessions:
 
     async def _reused(self, session: Session, visitor: Visitor, now: float) -> Refreshed:
         # The visitor is told with the event: it may be the thief, or the owner behind the thief.
-        if await self.close(session.id, reason="reused", now=now):
-            await self._tell(SessionReused, session, visitor, now)
+        # Whoever hangs up meanwhile, as a thief may, keeps nobody from hearing of it.
+        with anyio.CancelScope(shield=True):
+            if await self.close(session.id, reason="reused", now=now):
+                await self._tell(SessionReused, session, visitor, now)
         return Refreshed(verdict=Verdict.REUSED, session=session)
 
     async def _rolled_back(self, session: Session, visitor: Visitor, now: float) -> Refreshed:

@@ -521,12 +521,28 @@ async def test_living_sessions_are_listed_the_newest_first(house: House, ada: Us
 
 async def test_a_renewed_session_moves_on(house: House, ada: User) -> None:
     session, pair = await house.opened(ada)
-    renewed = await house.sessions.renew(session.id, ada, visitor=PHONE, now=START + 1)
+    renewed = await house.sessions.renew(session.id, ada, visitor=PHONE, now=START + MINUTE)
     assert renewed is not None
     assert renewed.generation == 1
-    assert (await house.refresh(renewed, now=START + 2)).pair is not None
+    assert (await house.refresh(renewed, now=START + MINUTE + 1)).pair is not None
     await house.store.swap(SESSIONS, session.id, expect={}, change={"confirmed": 2})
-    assert (await house.refresh(pair, now=START + 60)).verdict is Verdict.REUSED
+    assert (await house.refresh(pair, now=START + 2 * MINUTE)).verdict is Verdict.REUSED
+
+
+async def test_a_renewal_right_after_a_refresh_makes_no_thief_of_a_slow_twin(
+    house: House, ada: User
+) -> None:
+    """Several requests leave with tokens that have run out. The first one's answer is in use and
+    a new password chosen before the last of them arrives: two generations would lie between."""
+    session, pair = await house.opened(ada)
+    current = await house.moved_on(pair, now=START + HOUR)
+    renewed = await house.sessions.renew(session.id, ada, visitor=PHONE, now=START + HOUR + 30)
+    assert renewed is not None
+    assert renewed.generation == current.generation
+    assert (await house.refresh(pair, now=START + HOUR + 30)).verdict is Verdict.JOIN
+    later = await house.sessions.renew(session.id, ada, visitor=PHONE, now=START + HOUR + 31)
+    assert later is not None
+    assert later.generation == current.generation + 1
 
 
 async def test_a_renewal_is_never_a_second_lost_step(house: House, ada: User) -> None:
@@ -563,7 +579,7 @@ async def test_a_session_that_ends_while_it_is_renewed_gets_no_tokens(
 
     session, _ = await house.opened(ada)
     worker = house.worker(SignedOut(house.store))
-    assert await worker.renew(session.id, ada, visitor=PHONE, now=START + 1) is None
+    assert await worker.renew(session.id, ada, visitor=PHONE, now=START + MINUTE) is None
 
 
 async def test_new_claims_never_confirm_an_answer_that_was_lost(house: House, ada: User) -> None:
@@ -727,6 +743,23 @@ async def test_whoever_is_cancelled_takes_nobody_along(house: House, ada: User) 
         await anyio.lowlevel.checkpoint()
         leader.cancel_scope.cancel()
     assert [one.pair.generation for one in got if one.pair] == [1] * 5
+
+
+async def test_a_thief_who_hangs_up_is_told_of_all_the_same(house: House, ada: User) -> None:
+    """S-04, S-24."""
+
+    class Cut(Breaking):
+        async def swap(self, *args: Any, **more: Any) -> Any:
+            done = await self.store.swap(*args, **more)
+            scope.cancel()
+            return done
+
+    session, stolen = await house.opened(ada)
+    await house.moved_on(stolen, now=START + HOUR)
+    with anyio.CancelScope() as scope:
+        await house.refresh(stolen, now=START + 2 * HOUR, worker=house.worker(Cut(house.store)))
+    assert (await house.row(session.id)).close_reason == "reused"
+    assert house.ear.names().count("SessionReused") == 1
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["old state", "new state"])
