@@ -343,7 +343,7 @@ async def _found(connection: AsyncConnection, schema: Schema) -> Found:
     if schema.history.table.name in there:
         history = schema.history.rows.c
         last = sa.select(history.name, sa.func.max(history.version)).group_by(history.name)
-        versions = dict((await connection.execute(last)).tuples().all())
+        versions = {row[0]: row[1] for row in await connection.execute(last)}
     return Found(there, versions)
 
 
