@@ -28,7 +28,7 @@ from authkit_asgi.errors import (
     TokenExpired,
 )
 from authkit_asgi.events import CrossSiteRefused, Events
-from authkit_asgi.live import LiveSockets
+from authkit_asgi.live import LIVE, Answer, LiveConnections
 from authkit_asgi.patience import Patience
 from authkit_asgi.sessions import Sessions, TokenPair
 from authkit_asgi.settings import Settings
@@ -140,7 +140,7 @@ class AuthMiddleware:
         # before.
         self._by_header: Remembered[Visit] = Remembered()
         self._by_token: Remembered[Identity] = Remembered()
-        self._sockets = LiveSockets(kit.guard.sessions, self._settings, self._clock, self._follow)
+        self.live = LiveConnections(kit.guard.sessions, self._settings, self._clock, self._follow)
         # Generations seen in use, of which the store does not know yet.
         self._unconfirmed: set[tuple[str, int]] = set()
 
@@ -190,11 +190,24 @@ class AuthMiddleware:
         elif foreign:  # anybody may ask here, but another site not in our visitor's name
             visit = replace(visit, identity=None, pair=None)
             identity = None
+        answer = self.live.answer(identity) if identity is not None else None
         if visit.cookies:
-            send = self._with_cookies(send, visit.cookies)
-        elif identity is not None and access is Access.PROTECTED:
-            send = private(send)
-        await self.app(self._told(scope, visit), receive, send)
+            send = self._with_cookies(send, visit.cookies, answer)
+        elif answer is not None and access is Access.PROTECTED:
+            send = private(send, answer.begin)
+        elif answer is not None and _wants_events(scope):
+            send = answer.watched(send)
+        try:
+            await self.app(self._told(scope, visit), receive, send)
+        except Exception:
+            if answer is None or not answer.is_over:
+                raise
+            logger.debug("The app stumbled over the end of its answer", exc_info=True)
+        finally:
+            if answer is not None:
+                answer.leave()
+        if answer is not None and answer.is_over:
+            await answer.settled()
         if self._unconfirmed and identity is not None:
             await self._confirm(identity, scope)
         if self._revocations.is_owed:
@@ -345,7 +358,7 @@ class AuthMiddleware:
     def _told(self, scope: Scope, visit: Visit) -> Scope:
         """The scope that the app sees: with who asks, and with the cookies that now hold."""
         who = visit.identity or ANONYMOUS
-        told = {**scope, "user": who, "auth": who.credentials}
+        told = {**scope, "user": who, "auth": who.credentials, LIVE: self.live}
         if visit.pair is not None:
             new = {
                 self._names[0]: visit.pair.access.encode(),
@@ -402,12 +415,13 @@ class AuthMiddleware:
             if not written:
                 self._unconfirmed.add(seen)
 
-    def _with_cookies(self, send: Send, cookies: Sequence[str]) -> Send:
+    def _with_cookies(self, send: Send, cookies: Sequence[str], answer: Answer | None) -> Send:
         async def wrapped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": self._merged(message.get("headers", ()), cookies)}
-            await send(message)
+            await watched(message)
 
+        watched = send if answer is None else answer.watched(send)
         return wrapped
 
     def _merged(self, headers: Sequence[tuple[bytes, bytes]], cookies: Sequence[str]) -> RawHeaders:
@@ -462,7 +476,7 @@ class AuthMiddleware:
             return await self.app(told, receive, send)
         if self._unconfirmed:
             await self._confirm(identity, scope)
-        return await self._sockets.run(self.app, identity, told, receive, send)
+        return await self.live.socket(self.app, identity, told, receive, send)
 
     def _is_own_socket(self, scope: Scope) -> bool:
         origin = (header(scope, b"origin") or b"").decode("latin-1")
@@ -524,6 +538,11 @@ def _is_prefetch(scope: Scope) -> bool:
         return False
     purpose = header(scope, b"sec-purpose") or header(scope, b"purpose") or b""
     return b"prefetch" in purpose.lower()
+
+
+def _wants_events(scope: Scope) -> bool:
+    # What an EventSource sends. Anything else on a public path is anybody's, and costs nothing.
+    return b"text/event-stream" in (header(scope, b"accept") or b"")
 
 
 def _is_navigation(scope: Scope) -> bool:

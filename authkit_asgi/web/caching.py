@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from authkit_asgi.web.asgi import Message, Send
 
@@ -28,11 +28,12 @@ def is_for_caches(name: bytes) -> bool:
     return name in CACHE_HEADERS or name.endswith(b"cdn-cache-control")
 
 
-def private(send: Send) -> Send:
+def private(send: Send, begin: Callable[[Send], Send]) -> Send:
     """Answers to somebody are nobody else's: `private` where the app says nothing (SECURITY
-    K-02)."""
+    K-02). One of no known length is sent as `begin` says."""
 
     def wrapped(message: Message) -> Awaitable[None]:
+        nonlocal send
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
             named = {name.lower() for name, _ in headers}
@@ -43,6 +44,8 @@ def private(send: Send) -> Send:
             else:
                 headers = varied(headers)
             message = {**message, "headers": headers}
+            if b"content-length" not in named:
+                send = begin(send)
         return send(message)
 
     return wrapped
