@@ -83,10 +83,10 @@ class Key(Protocol):
 
 
 class SecretKey:
-    """HS256 (RFC 7518 section 3.2), with the key already mixed in: only the message is left to
-    hash."""
+    """HS256 (RFC 7518 section 3.2): HMAC (RFC 2104) whose key is hashed already, so that only the
+    message is left. Half the time of `hmac.digest`, which hashes the key for each message."""
 
-    __slots__ = ("_keyed", "header", "kind", "secret")
+    __slots__ = ("_inner", "_outer", "header", "kind", "secret")
 
     def __init__(self, kind: Kind, secret: str) -> None:
         # The key id says which secret, and nothing about it; the kind is part of both, so that even
@@ -94,12 +94,15 @@ class SecretKey:
         self.secret = hmac.digest(secret.encode(), f"authkit {kind.typ} key".encode(), "sha256")
         self.kind = kind
         self.header = _header(kind, "HS256", sha256(self.secret + b"kid").hexdigest()[:12])
-        self._keyed = hmac.new(self.secret, digestmod="sha256")
+        padded = self.secret.ljust(64, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in padded))
 
     def sign(self, message: bytes) -> bytes:
-        keyed = self._keyed.copy()
-        keyed.update(message)
-        return _encode(keyed.digest())
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return _encode(outer.digest())
 
     def holds(self, message: bytes, signature: bytes) -> bool:
         # Compared as text, so that no second spelling of one signature passes.
@@ -155,6 +158,10 @@ class Tokens:
         self._keys: dict[bytes, Key] = {}
         self._signing: dict[Kind, Key] = {}
         self._from_us = {kind: (issuer, f"{issuer}/{kind.name}") for kind in secrets}
+        self._spelled_from_us = {
+            kind: f'"iss":{_text(issuer)},"aud":{_text(audience)},'
+            for kind, (issuer, audience) in self._from_us.items()
+        }
         longest = max_lifetime or {}
         # A second more than the lifetime: both ends are whole seconds.
         self._max_lifetime = {kind: longest.get(kind, math.inf) + 1 for kind in secrets}
@@ -178,15 +185,14 @@ class Tokens:
     def _spelled(self, kind: Kind, claims: Claims) -> str:
         """The claims as JSON, in UTF-8 and without white space: escaped, a name or bio of emoji
         takes three times the room, and browsers drop a cookie of more than 4096 bytes."""
-        profile = "".join(
+        profile = [
             f"{_text(name)}:{_json(value)},"
             for name, value in claims.profile.items()
             if name not in REGISTERED
-        )
+        ]
         named = f',"jti":{_text(claims.token_id)}' if kind.has_id else ""
-        issuer, audience = self._from_us[kind]
         return (
-            f'{{{profile}"iss":{_text(issuer)},"aud":{_text(audience)},'
+            f"{{{''.join(profile)}{self._spelled_from_us[kind]}"
             f'"sub":{_text(claims.subject)},"sid":{_text(claims.session_id)},'
             f'"gen":{claims.generation},"epoch":{claims.epoch},'
             f'"iat":{claims.issued_at},"exp":{claims.expires_at}{named}}}'
@@ -334,6 +340,8 @@ _plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 def _json(value: object) -> str:
     if type(value) is str:
         return _text(value)
+    if type(value) is bool:
+        return "true" if value else "false"
     return _plain(value)
 
 
