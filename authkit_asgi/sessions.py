@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 
 import anyio
 
@@ -147,11 +148,15 @@ class Sessions:
         user = await self.owner(session) if verdict in (Verdict.ROTATE, Verdict.JOIN) else None
         return identity_of(self._access_claims(session, user, now=now)) if user else None
 
-    def presented(self, access: bytes | None, refresh: bytes | None, *, now: float) -> list[str]:
-        """The ids of the sessions that these tokens speak for, expired or not, the surest first."""
+    def presented(self, access: bytes | None, refresh: bytes | None) -> list[str]:
+        """The ids of the sessions that these tokens speak for, the surest first.
+
+        Whenever they were minted: whoever signs out at a worker whose clock is behind has tokens
+        from its future, and must not be told that the session is over while it lives on.
+        """
         read = [
-            self._tokens.read(REFRESH, refresh, now=now, expired_too=True),
-            self._tokens.read(ACCESS, access, now=now, expired_too=True),
+            self._tokens.read(REFRESH, refresh, now=inf, expired_too=True),
+            self._tokens.read(ACCESS, access, now=inf, expired_too=True),
         ]
         return list(dict.fromkeys(claims.session_id for claims in read if claims))
 

@@ -101,6 +101,18 @@ async def test_a_sign_out_there_counts_elsewhere_when_the_access_token_ends() ->
         assert (await asked(right, theirs)).status_code == 401
 
 
+@proves("A worker's clock is behind")
+async def test_a_sign_out_there_ends_what_another_worker_began() -> None:
+    """SECURITY S-10: its tokens come from the future, by that worker's clock."""
+    async with workers(-HOUR) as (w, (right, behind)), Browser(behind) as ada:
+        await login_as(ada, ADA, kit=w.kit, create=True)
+        tokens = ada.tokens()
+        assert (await ada.api("POST", "/logout")).status_code == 200
+        w.clock.pass_(hours=1, seconds=2)
+        assert (await asked(right, tokens)).status_code == 401
+        assert w.ear.names() == ["SignedOut"]
+
+
 def cookies_of(answer: httpx2.Response) -> list[str]:
     return answer.headers.get_list("set-cookie")
 

@@ -159,7 +159,7 @@ class _Desk:
     async def _end_presented(self, call: Call[Any], *, reason: str) -> list[Session]:
         """Two cookies may be of two sessions: both are in this browser, and both end."""
         sessions = self._services.sessions
-        presented = sessions.presented(call.access_token, call.refresh_token, now=call.now)
+        presented = sessions.presented(call.access_token, call.refresh_token)
         closed = [
             await sessions.close(session_id, reason=reason, now=self._services.clock())
             for session_id in presented
