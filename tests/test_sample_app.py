@@ -17,10 +17,11 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from authkit_asgi import AuthKit, AuthMiddleware, Settings, SettingsError
+from authkit_asgi import AuthKit, AuthMiddleware, SettingsError
 from authkit_asgi.mail import Mail, Mailer
 from authkit_asgi.mail.console import ConsoleMailer
 from authkit_asgi.mail.file import FileMailer
+from authkit_asgi.testing import quick_settings
 from sample_app.site import guarded
 
 BASE = "http://localhost:8000"
@@ -43,16 +44,8 @@ MAIL = Mail(
 
 
 def app_of(*, mailer: Mailer | None = None, **changes: object) -> AuthMiddleware:
-    settings: dict[str, object] = {
-        "base_url": BASE,
-        "dev_mode": True,
-        "token_secret": secrets.token_urlsafe(32),
-        "refresh_token_secret": secrets.token_urlsafe(32),
-        "database_url": "memory:",
-        "bcrypt_rounds": 4,
-        **changes,
-    }
-    return guarded(AuthKit(Settings(**settings), mailer=mailer))
+    settings = quick_settings(**{"base_url": BASE, "dev_mode": True, **changes})
+    return guarded(AuthKit(settings, mailer=mailer))
 
 
 def client_of(app: AuthMiddleware) -> TestClient:
