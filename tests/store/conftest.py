@@ -6,10 +6,15 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from tests.promises import VERSIONS
+from tests.store.mongod import running
 from tests.store.services import postgres, postgres_programs, run_sql
 
 
@@ -32,8 +37,28 @@ def postgres_url() -> Iterator[str]:
 
 
 def _note_version(url: str) -> None:
-    [(told,)] = asyncio.run(run_sql(url, "SHOW server_version"))
+    with ThreadPoolExecutor(1) as beside:  # a loop may be running here
+        [(told,)] = beside.submit(asyncio.run, run_sql(url, "SHOW server_version")).result()
     VERSIONS["PostgreSQL"] = f"PostgreSQL {told}"
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of the server that most tests share: ours, or the one that AUTHKIT_TEST_MONGODB_URL names, a
+    replica set say."""
+    if given := os.environ.get("AUTHKIT_TEST_MONGODB_URL"):
+        _note_mongodb(given)
+        yield given
+        return
+    with running(tmp_path_factory.mktemp("mongod")) as ours:
+        _note_mongodb(ours.url, f"SecantusDB {version('secantusdb')}, as ")
+        yield ours.url
+
+
+def _note_mongodb(url: str, product: str = "") -> None:
+    with MongoClient[Any](url) as client:
+        told = f"{product}MongoDB {client.server_info()['version']}"
+    VERSIONS["MongoDB by PyMongo"] = VERSIONS["MongoDB by Motor"] = told
 
 
 @pytest.fixture

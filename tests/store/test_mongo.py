@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +33,6 @@ from authkit_asgi.store import Range, Store, Table
 from authkit_asgi.store.mongo import MongoStore
 from authkit_asgi.store.urls import store_from_url
 from authkit_asgi.testing.store_suite import ADA, BOB, PETS, TABLES, Pet, StoreSuite
-from tests.promises import VERSIONS
 from tests.store.mongod import Mongod, running
 from tests.world import world
 
@@ -62,22 +59,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the server that most tests share: ours, or a replica set of yours."""
-    if given := os.environ.get("AUTHKIT_TEST_MONGODB_URL"):
-        _note_version(given)
-        yield given
-        return
-    with running(tmp_path_factory.mktemp("mongod")) as ours:
-        _note_version(ours.url, f"SecantusDB {version('secantusdb')}, as ")
-        yield ours.url
-
-
-def _note_version(url: str, product: str = "") -> None:
-    with MongoClient[Any](url) as client:
-        told = f"{product}MongoDB {client.server_info()['version']}"
-    VERSIONS["MongoDB by PyMongo"] = VERSIONS["MongoDB by Motor"] = told
+@pytest.fixture
+def server(mongodb_url: str) -> str:
+    return mongodb_url
 
 
 @pytest.fixture
