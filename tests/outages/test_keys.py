@@ -170,7 +170,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 @pytest.fixture
 def people() -> Iterator[list[httpx2.Client]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(httpx2.Client()) for _ in range(BROWSERS + 1)]
+        yield [stack.enter_context(httpx2.Client(timeout=30)) for _ in range(BROWSERS + 1)]
 
 
 @proves("Keys are being rotated")
