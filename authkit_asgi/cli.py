@@ -33,13 +33,13 @@ from pydantic import TypeAdapter, ValidationError
 from authkit_asgi import __version__
 from authkit_asgi.accounts import User, public_profile
 from authkit_asgi.core.fields import EmailAddress
-from authkit_asgi.doctor import problems, warnings
+from authkit_asgi.doctor import problems, warnings, weaknesses
 from authkit_asgi.errors import AuthError, NotFound, UsernameTaken
 from authkit_asgi.events import Registered, SessionsEnded
 from authkit_asgi.features.register import RegisterBody
 from authkit_asgi.kit import AuthKit
 from authkit_asgi.settings import Settings, SettingsError
-from authkit_asgi.store import Range, Taken
+from authkit_asgi.store import Change, Inspectable, Range, Taken, TooNew
 from authkit_asgi.web.calls import parsed
 
 DONE, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
@@ -179,7 +179,13 @@ def _parser() -> argparse.ArgumentParser:
         return one
 
     command("secret", _secret, "print two new secrets, as lines for an env file", SECRET_HELP)
-    command("migrate", partial(_with_kit, _migrate), "make the tables that the store needs")
+    migrate = command(
+        "migrate",
+        partial(_with_kit, _migrate, starts=False),
+        "bring the database up to what this version needs",
+        MIGRATE_HELP,
+    )
+    migrate.add_argument("--dry-run", action="store_true", help="say what would be done")
 
     create = command(
         "create-user", partial(_with_kit, _create_user), "make an account", CREATE_HELP
@@ -219,6 +225,13 @@ def _parser() -> argparse.ArgumentParser:
 SECRET_HELP = """\
 example:
   authkit-asgi secret >> .env
+"""
+MIGRATE_HELP = """\
+The application does the same when it starts; any number may do it at once.
+
+examples:
+  authkit-asgi migrate --dry-run
+  authkit-asgi migrate --json
 """
 CREATE_HELP = """\
 The password is asked for, or read from standard input; it is never an argument.
@@ -313,9 +326,12 @@ def _secret(args: argparse.Namespace) -> Told:
 
 
 def _with_kit(
-    work: Callable[[AuthKit, argparse.Namespace], Awaitable[Told]], args: argparse.Namespace
+    work: Callable[[AuthKit, argparse.Namespace], Awaitable[Told]],
+    args: argparse.Namespace,
+    *,
+    starts: bool = True,
 ) -> Told:
-    """Carry out `work` with a started kit."""
+    """Carry out `work` with a kit, started unless `work` does that itself."""
     settings = Settings()
     if settings.database_url.startswith("memory:"):
         raise Problem(
@@ -328,8 +344,11 @@ def _with_kit(
 
     async def run() -> Told:
         try:
-            await kit.start()
+            if starts:
+                await kit.start()
             return await work(kit, args)
+        except TooNew as newer:
+            raise Problem("database_too_new", str(newer)) from None
         finally:
             await kit.close()
 
@@ -337,8 +356,19 @@ def _with_kit(
 
 
 async def _migrate(kit: AuthKit, args: argparse.Namespace) -> Told:
+    changes: list[Change] = []
+    if isinstance(kit.store, Inspectable):
+        changes = await kit.store.pending(kit.tables)
+    if not args.dry_run:
+        await kit.start()
     names = [table.name for table in kit.tables]
-    return Told([f"The tables are there: {', '.join(names)}."], {"tables": names})
+    lines = [f"{one.table}: {one.tells}" for one in changes]
+    if args.dry_run:
+        lines = lines or ["Nothing would be done."]
+    else:
+        lines.append(f"The tables are there: {', '.join(names)}.")
+    done = [{"table": one.table, "version": one.version, "change": one.tells} for one in changes]
+    return Told(lines, {"tables": names, "changes": done, "dryRun": args.dry_run})
 
 
 async def _create_user(kit: AuthKit, args: argparse.Namespace) -> Told:
@@ -472,7 +502,8 @@ def _check(args: argparse.Namespace) -> Told:
     except SettingsError as error:
         found, warned = list(error.problems), list[str]()
     else:
-        found, warned = anyio.run(problems, settings, args.mail_to), warnings(settings)
+        found = anyio.run(problems, settings, args.mail_to)
+        warned = [*anyio.run(weaknesses, settings), *warnings(settings)]
     lines = [f"problem  {one}" for one in found] + [f"warning  {one}" for one in warned]
     return Told(
         lines or ["All is well."],

@@ -9,16 +9,20 @@ import importlib.util
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+from authkit_asgi.accounts import USERS
 from authkit_asgi.errors import StoreUnavailable
+from authkit_asgi.links import LINKS
 from authkit_asgi.mail import Letter, MailError
 from authkit_asgi.mail.compose import Brand, compose
 from authkit_asgi.mail.urls import mailer_from_url
+from authkit_asgi.sessions import SESSIONS
 from authkit_asgi.settings import Settings
+from authkit_asgi.signin import TICKETS
+from authkit_asgi.store import Inspectable, TooNew
 from authkit_asgi.store.urls import store_from_url
 
 
@@ -32,13 +36,29 @@ async def problems(settings: Settings, mail_to: str | None) -> list[str]:
     for name, check in checks.items():
         try:
             await check()
-        except (ValueError, ImportError, MailError) as error:
+        except (ValueError, ImportError, MailError, TooNew) as error:
             found.append(f"{name}: {error}")
         except StoreUnavailable as error:
             # The driver's own words may hold the URL, password and all.
             cause = type(error.__cause__ or error).__name__
             found.append(f"{name}: the database does not answer ({cause})")
     return found
+
+
+async def weaknesses(settings: Settings) -> list[str]:
+    """By which settings of the database rows can be lost; nothing when it cannot be asked."""
+    try:
+        store = store_from_url(settings.database_url)
+    except (ValueError, ImportError):
+        return []
+    if not isinstance(store, Inspectable):
+        return []
+    try:
+        return [f"AUTHKIT_DATABASE_URL: {one}" for one in await store.weaknesses()]
+    except StoreUnavailable:
+        return []
+    finally:
+        await store.close()
 
 
 async def _try_store(settings: Settings) -> None:
@@ -49,12 +69,13 @@ async def _try_store(settings: Settings) -> None:
         if not os.access(path.parent, os.W_OK):
             raise ValueError("the directory of the file is not there, or not ours to write to")
         return
-    try:
-        await store.open(())
-        now = time.time()
-        await store.add("check", 0, expires_at=now, now=now)  # an amount of zero only reads
-    finally:
-        await store.close()
+    if path is not None and not os.access(path, os.W_OK):
+        raise ValueError("the file is not ours to write to")
+    if isinstance(store, Inspectable):
+        try:
+            await store.pending([USERS, SESSIONS, LINKS, TICKETS])
+        finally:
+            await store.close()
 
 
 async def _try_mail(settings: Settings, mail_to: str | None) -> None:
@@ -80,9 +101,6 @@ def warnings(settings: Settings) -> list[str]:
     path = _sqlite_path(settings)
     mail = settings.mail_url.partition(":")[0].lower()
     judged = {
-        "AUTHKIT_DATABASE_URL: rows in memory end with the process, and each worker has its own": (
-            settings.database_url.lower().startswith("memory:")
-        ),
         "AUTHKIT_DATABASE_URL: the file lies among temporary files, which the system removes": (
             path is not None and _is_temporary(path)
         ),

@@ -4,9 +4,11 @@ import io
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +43,10 @@ class Shell:
         self._capsys = capsys
         self._patch = patch
         self.out = self.err = ""
+
+    @property
+    def path(self) -> Path:
+        return Path(os.environ["AUTHKIT_DATABASE_URL"].removeprefix("sqlite:///"))
 
     def run(self, *words: str, typed: str | bytes = "") -> int:
         raw = typed.encode() if isinstance(typed, str) else typed
@@ -272,6 +278,34 @@ def test_secrets_are_lines_for_an_env_file(shell: Shell, tmp_path: Path) -> None
     assert not any(
         secret in shell.out + shell.err for secret in re.findall(r"\w{64}", file.read_text())
     )
+
+
+# ---- migrate
+
+
+def test_migrate_says_what_it_would_do_and_does_it_once(shell: Shell) -> None:
+    told = shell.data("migrate", "--dry-run")
+    assert {"table": "users", "version": 1, "change": "make the table"} in told["changes"]
+    assert told["dryRun"] is True
+    assert not shell.path.exists()
+    assert shell.run("migrate", "--dry-run") == 0
+    assert "sessions: make the table\n" in shell.out
+    assert shell.data("migrate")["changes"] == told["changes"]
+    assert shell.data("migrate")["changes"] == []
+    assert shell.run("migrate", "--dry-run") == 0
+    assert shell.out == "Nothing would be done.\n"
+
+
+def test_a_database_newer_than_the_program_is_refused_by_every_command(shell: Shell) -> None:
+    shell.run("migrate")
+    with closing(sqlite3.connect(shell.path)) as connection, connection:
+        connection.execute("INSERT INTO authkit_migrations VALUES ('999', 'users', 2, '', 0.0)")
+    for command in (["migrate"], ["migrate", "--dry-run"], ["cleanup"]):
+        told = shell.refusal(*command)
+        assert told["code"] == "database_too_new"
+        assert "its table users has version 2, and this program knows version 1." in told["error"]
+    assert shell.run("check") == 1
+    assert "newer than this program" in shell.out
 
 
 # ---- The environment
