@@ -13,6 +13,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.routing import Route as PathRoute
 from starlette.staticfiles import StaticFiles
@@ -27,6 +28,7 @@ from authkit_asgi.web.replies import Answer, redirect
 from authkit_asgi.web.routes import Page, Panel, Reply, Route
 
 HERE = Path(__file__).parent
+CLIENT = ("authkit_asgi", "client/js")  # authkit.js, for pages of the app
 FORM = "application/x-www-form-urlencoded"
 TRUE = frozenset(("on", "true", "1", "yes"))
 
@@ -105,7 +107,7 @@ def build_pages(
     routes: list[PathRoute | Mount] = [
         PathRoute(page.path, _PageApp(page, press)) for page in pages
     ]
-    routes.append(Mount("/assets", StaticFiles(directory=HERE / "assets")))
+    routes.append(Mount("/assets", _Assets(directory=HERE / "assets", packages=[CLIENT])))
     app = Starlette(routes=routes, exception_handlers={404: _NotFound(press)})
     # Starlette would send `/login/` on to `/login` at whatever host the request names (R-03).
     app.router.redirect_slashes = False
@@ -222,6 +224,17 @@ class _PageApp:
         call = await self._desk.call(scope)
         data = await self._desk.show(self._page, call)
         return self._press.html(scope, self._page, shown, data)
+
+
+class _Assets(StaticFiles):
+    """Files that a browser asks about each time, and gets when they have changed (by ETag): left to
+    guess, it would run the script of an older version against a newer API."""
+
+    def file_response(self, *args: Any, **more: Any) -> Response:
+        response = super().file_response(*args, **more)
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
 
 
 class _NotFound:
