@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from authkit_asgi.testing import (
     quick_kit,
     quick_settings,
     run_sync,
+    storage_state,
 )
 from tests.testing.site import build
 
@@ -96,6 +98,24 @@ async def test_the_cookies_of_https_go_over_https_only(kit: AuthKit) -> None:
         with pytest.raises(ValueError, match="base URL"):
             await login_as(client, ADA, kit=secure)
     await secure.close()
+
+
+def test_a_browser_of_https_gets_cookies_that_no_other_host_can_set() -> None:
+    """SECURITY C-01: as Playwright takes them, and as the server would have set them."""
+    secure = quick_kit(
+        settings=quick_settings(base_url="https://app.example.com", bcrypt_rounds=10)
+    )
+    state = storage_state(secure, ADA, create=True)
+    assert [cookie["name"] for cookie in state["cookies"]] == [
+        "__Host-token",
+        "__Host-refreshToken",
+    ]
+    for cookie in state["cookies"]:
+        assert (cookie["domain"], cookie["path"]) == ("app.example.com", "/")
+        assert cookie["secure"]
+        assert cookie["httpOnly"]
+        assert cookie["expires"] > time.time()
+    run_sync(secure.close)
 
 
 async def test_nothing_is_hashed_and_nobody_is_asked(kit: AuthKit) -> None:
