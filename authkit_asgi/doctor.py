@@ -9,11 +9,15 @@ import importlib.util
 import os
 import secrets
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+import anyio.to_thread
+
 from authkit_asgi.accounts import USERS
+from authkit_asgi.broadcast.urls import broadcast_from_settings
 from authkit_asgi.errors import StoreUnavailable
 from authkit_asgi.links import LINKS
 from authkit_asgi.mail import Letter, MailError
@@ -25,12 +29,15 @@ from authkit_asgi.signin import TICKETS
 from authkit_asgi.store import Inspectable, TooNew
 from authkit_asgi.store.urls import store_from_url
 
+REDIS_PATIENCE = 3.0  # seconds
+
 
 async def problems(settings: Settings, mail_to: str | None) -> list[str]:
     """What keeps the application from working, each with the name of its setting."""
     found = []
     checks: dict[str, Callable[[], Awaitable[None]]] = {
         "AUTHKIT_DATABASE_URL": partial(_try_store, settings),
+        "AUTHKIT_REDIS_URL": partial(_try_broadcast, settings),
         "AUTHKIT_MAIL_URL": partial(_try_mail, settings, mail_to),
     }
     for name, check in checks.items():
@@ -76,6 +83,18 @@ async def _try_store(settings: Settings) -> None:
             await store.pending([USERS, SESSIONS, LINKS, TICKETS])
         finally:
             await store.close()
+
+
+async def _try_broadcast(settings: Settings) -> None:
+    broadcast = broadcast_from_settings(settings)
+    if broadcast is None:
+        return
+    connected = threading.Event()
+    broadcast.open(lambda message: None, connected.set)
+    answers = await anyio.to_thread.run_sync(connected.wait, REDIS_PATIENCE)
+    await anyio.to_thread.run_sync(broadcast.close)
+    if not answers:
+        raise ValueError("Redis does not answer, or does not let us listen")
 
 
 async def _try_mail(settings: Settings, mail_to: str | None) -> None:

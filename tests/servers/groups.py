@@ -156,9 +156,9 @@ class Crowd:
             line.send(raw)
         return [line.answer() for line, _ in pairs]
 
-    def ask_all(self, asks: Sequence[Ask]) -> list[Answer]:
+    def ask_all(self, asks: Sequence[Ask], *, at_once: int | None = None) -> list[Answer]:
         """However many: one lot after the other."""
-        size = len(self._lines)
+        size = at_once or len(self._lines)
         lots = (asks[start : start + size] for start in range(0, len(asks), size))
         return [answer for lot in lots for answer in self.ask(lot)]
 
