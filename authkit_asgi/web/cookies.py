@@ -19,6 +19,8 @@ MAX_PAIRS = 100
 MAX_COOKIE_BYTES = 4096  # RFC 6265bis section 5.6: browsers drop a larger one without a word
 MAX_AGE = int(400 * DAY)  # RFC 6265bis section 5.5
 
+BLANKS = b" \t"
+SEMICOLON = b";"[0]
 NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")  # RFC 6265bis: cookie-octet
 PATH = re.compile(r"/[\x21-\x3a\x3c-\x7e]*")
@@ -31,22 +33,51 @@ def read_cookie(headers: Headers, name: bytes) -> bytes | None:
 
 
 def read_cookies(headers: Headers, names: tuple[bytes, ...]) -> tuple[bytes | None, ...]:
-    """The values of these cookies, None for one that was not sent.
+    """The values of these cookies, None for one that was not sent. As `values_in` reads them."""
+    return values_in(_joined(headers), names)
 
-    All of them are None when one came twice with different values: somebody on a sister domain may
+
+def values_in(header: bytes, names: tuple[bytes, ...]) -> tuple[bytes | None, ...]:
+    """The values of these cookies in a Cookie header, None for one that is not there.
+
+    All of them are None when one comes twice with different values: somebody on a sister domain may
     have planted the other, and neither the first nor the last is more to be believed. So they are
     when the header is larger than any honest one.
     """
     nothing: tuple[None, ...] = (None,) * len(names)
-    header = _joined(headers)
     if len(header) > MAX_HEADER_BYTES or header.count(b";") >= MAX_PAIRS:
         return nothing
-    found: dict[bytes, bytes] = {}
-    for name, value, _ in _pairs(header):
-        if name in names and found.setdefault(name, value) != value:
-            logger.warning("Cookie %s came twice with different values", name.decode("latin-1"))
-            return nothing
-    return tuple(map(found.get, names))
+    values: list[bytes | None] = []
+    for name in names:
+        found: bytes | None = None
+        # Nothing is split: most of the header belongs to others.
+        at = header.find(name)
+        while at >= 0:
+            equals = _past_blanks(header, at + len(name))
+            if header[equals : equals + 1] == b"=" and _begins_a_pair(header, at):
+                end = header.find(b";", equals)
+                value = header[equals + 1 : end if end >= 0 else None].strip(BLANKS)
+                if found is not None and found != value:
+                    logger.warning(
+                        "Cookie %s came twice with different values", name.decode("latin-1")
+                    )
+                    return nothing
+                found = value
+            at = header.find(name, at + 1)
+        values.append(found)
+    return tuple(values)
+
+
+def _past_blanks(header: bytes, at: int) -> int:
+    while at < len(header) and header[at] in BLANKS:
+        at += 1
+    return at
+
+
+def _begins_a_pair(header: bytes, at: int) -> bool:
+    while at and header[at - 1] in BLANKS:
+        at -= 1
+    return at == 0 or header[at - 1] == SEMICOLON
 
 
 def rewrite_cookie_header(
@@ -117,10 +148,10 @@ def _joined(headers: Headers) -> bytes:
 def _pairs(header: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Name, value and the whole of each pair. One without a name is `=x` or `x`, and named b""."""
     for part in header.split(b";"):
-        pair = part.strip(b" \t")
+        pair = part.strip(BLANKS)
         name, equals, value = pair.partition(b"=")
         if pair:
-            yield (name.rstrip(b" \t") if equals else b""), value.lstrip(b" \t"), pair
+            yield (name.rstrip(BLANKS) if equals else b""), value.lstrip(BLANKS), pair
 
 
 def _pair(name: str, value: str) -> str:

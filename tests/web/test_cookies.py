@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from authkit_asgi.sessions import TokenPair
@@ -17,6 +17,7 @@ from authkit_asgi.web.cookies import (
     read_cookie,
     read_cookies,
     rewrite_cookie_header,
+    values_in,
 )
 
 TOKEN, REFRESH = b"__Host-token", b"__Host-refreshToken"
@@ -278,3 +279,37 @@ def test_the_pages_have_small_cookies_of_their_own() -> None:
 def test_a_small_cookie_has_a_proper_name_and_path(name: str, path: str) -> None:
     with pytest.raises(ValueError, match=r"cookie's name and path|its path is /"):
         jar().plain_cookie(name, "v", max_age=60, path=path)
+
+
+# --- the reader that splits nothing, against one that splits everything --------------------------
+
+
+def split_reading(header: bytes, names: tuple[bytes, ...]) -> tuple[bytes | None, ...]:
+    found: dict[bytes, set[bytes]] = {}
+    for part in header.split(b";"):
+        name, equals, value = part.strip(b" \t").partition(b"=")
+        if equals:
+            found.setdefault(name.rstrip(b" \t"), set()).add(value.lstrip(b" \t"))
+    if any(len(found.get(name, ())) > 1 for name in names):
+        return (None,) * len(names)
+    return tuple(next(iter(found.get(name, (None,)))) for name in names)
+
+
+PIECES = st.sampled_from(
+    b'token|refreshToken|=|==|;|; | |\t|a|a.b-c|"|x|\xa0|\x0b|token=a|; token=b|; token = a |'
+    b"Token=c|__Host-token=d".split(b"|")
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.lists(PIECES, max_size=12).map(b"".join))
+@example(b"token=token=a")
+@example(b"a=token=b; token=c")
+@example(b";token=a;;token=a")
+@example(b"token;token=a")
+@example(b"tokentoken=a; token=b")
+@example(b"a token=b")
+def test_a_header_is_read_as_if_it_were_split(header: bytes) -> None:
+    """C-06, C-08."""
+    names = (b"token", b"refreshToken")
+    assert values_in(header, names) == split_reading(header, names)
