@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,14 +43,15 @@ class Tabs:
         tab.evaluate(LOAD, options or None)
         return tab
 
-    def member(self, **options: Any) -> Page:
+    def member(self, *, remember: bool = False, **options: Any) -> Page:
         """A tab of somebody signed in."""
         tab = self.open(**options)
-        tab.evaluate("([email, word]) => session.signIn(email, word)", [self.email, PASSWORD])
+        signs_in = "([email, word, rememberMe]) => session.signIn(email, word, { rememberMe })"
+        tab.evaluate(signs_in, [self.email, PASSWORD, remember])
         return tab
 
     def token_runs_out(self) -> None:
-        self.context.clear_cookies(name="token")
+        self.context.clear_cookies(name=re.compile(r"^(__Host-)?token$"))
 
     def asked(self) -> Counter[str]:
         """How often each route was asked for since the last `tell`."""

@@ -263,6 +263,7 @@ export class Session extends EventTarget {
 
   #refreshed({ expiresAt, lifetime }) {
     this.#renewedAt = now();
+    this.#active = false;
     this.#last = { verdict: FRESH, at: this.#renewedAt };
     this.#lifetime = lifetime > 0 ? lifetime : Infinity; // less than nothing: a clock is wrong
     this.#knows({ expiresAt });
