@@ -7,18 +7,22 @@ would wait longer than is sensible is refused at once with 503 (SECURITY W-10, D
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from typing import TypeVar
 
+from authkit_asgi.core.foreign_hashes import lacking
 from authkit_asgi.core.passwords import Passwords
 from authkit_asgi.errors import Busy, InvalidInput
 from authkit_asgi.patience import uncounted
 from authkit_asgi.threads import Threads
 
 T = TypeVar("T")
+
+logger = logging.getLogger("authkit_asgi.hashing")
 
 WAITING_PER_THREAD = 16  # at 12 rounds the last one in the queue waits for about four seconds
 
@@ -37,10 +41,16 @@ class Hashing:
     async def verify(self, password: str, stored: str | None) -> bool:
         """Always one hash of the current cost, whatever is stored (SECURITY E-02). Raises
         `Busy`."""
+        if stored and (missing := lacking(stored)):
+            logger.error("somebody cannot sign in: %s", missing)
         return await self._run(lambda: self._passwords.verify(password, stored))
 
     def outdated(self, stored: str) -> bool:
         return self._passwords.outdated(stored)
+
+    def unfit(self, stored: str) -> str | None:
+        """Why a hash from elsewhere cannot be taken over, as a sentence, or None."""
+        return self._passwords.unfit(stored)
 
     def demand_strong(
         self, password: str, *, context: Iterable[str], field: str = "password"

@@ -38,6 +38,7 @@ APART = ("client",)
 HOMES = {
     "jwt": "core/tokens.py",
     "bcrypt": "core/passwords.py",
+    "argon2": "core/foreign_hashes.py",
     "sqlite3": "store/sqlite.py",
     "asyncpg": "store/sql.py",
     "redis": "broadcast/redis.py",

@@ -9,8 +9,9 @@ This is passlib's format, which others read too. Every new hash has it, not only
 passwords: one path to reason about, and no password's length shows in the store. The HMAC is keyed
 with the salt, so a list of bare SHA-256 digests leaked elsewhere cannot be tried against ours.
 
-`$2a$`, `$2b$` and `$2y$` hashes brought along from other systems verify, and are `outdated`: the
-next sign-in, which has the clear password in hand, replaces them.
+Hashes brought along from other systems verify, and are `outdated`: the next sign-in, which has the
+clear password in hand, replaces them. These are `$2a$`, `$2b$` and `$2y$`, also in Django's
+`bcrypt$` and `bcrypt_sha256$`, and those of `foreign_hashes`.
 """
 
 from __future__ import annotations
@@ -21,21 +22,29 @@ import hashlib
 import hmac
 import re
 import string
+import time
 import unicodedata
 from collections.abc import Iterable
 from importlib import resources
 
 import bcrypt
 
+from authkit_asgi.core import foreign_hashes
+
 MAX_LENGTH = 128  # code points. NIST SP 800-63B asks for 64 at least
 MAX_BYTES = 1024
+
+MAX_ROUNDS = 16  # about four seconds. A row that asks for more is not worked on
 
 TOO_LONG = f"Use at most {MAX_LENGTH} characters."
 
 _OURS = re.compile(
     r"\$bcrypt-sha256\$v=2,t=2b,r=([1-9][0-9]?)\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})"
 )
-_FOREIGN = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
+_FOREIGN = re.compile(
+    r"(?:bcrypt(?P<sha256>_sha256)?\$)?"  # Django's name for it
+    r"(?P<plain>\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31})"
+)
 _FOREIGN_MAX_BYTES = 72
 
 
@@ -66,6 +75,9 @@ class Passwords:
         """
         if unusable(password):
             return False
+        foreign = foreign_hashes.read(stored or "")
+        if foreign is not None and foreign.steps <= 2**MAX_ROUNDS:
+            return self._verify_foreign(password, foreign)
         try:
             secret, answer = _question(password, stored or "")
             matches = bcrypt.checkpw(secret, answer)
@@ -84,6 +96,43 @@ class Passwords:
         """
         for missing in range(rounds, self.rounds):
             bcrypt.hashpw(b"", b"$2b$%02d" % missing + self._decoy_salt[6:])
+
+    def _verify_foreign(self, password: str, foreign: foreign_hashes.ForeignHash) -> bool:
+        """As long as one of ours when it does not match, in sixteenths: what another kind of hash
+        takes beside a bcrypt depends on the processor, so the time itself is measured, against
+        that of a bcrypt under the very same load."""
+        began = time.perf_counter()
+        if foreign.fits(password.encode()):
+            return True
+        spent = time.perf_counter() - began
+        rounds = max(4, self.rounds - 4)
+        parts, done, part = 2 ** (self.rounds - rounds), 0, 0.0
+        while spent + done * part < parts * part or not done:
+            bcrypt.hashpw(b"", b"$2b$%02d" % rounds + self._decoy_salt[6:])
+            done += 1
+            part = (time.perf_counter() - began - spent) / done
+        return False
+
+    def unfit(self, stored: str) -> str | None:
+        """Why a hash from elsewhere cannot be taken over, as a sentence, or None.
+
+        One that costs more than ours is refused: the time of a refusal would tell who has it
+        (SECURITY E-02), and whoever wrote the file would say how busy this server is.
+        """
+        if lacking := foreign_hashes.lacking(stored):
+            return f"{lacking}."
+        steps = _steps_of(stored)
+        if steps is None:
+            return "This is no password hash that is known here."
+        needed = (steps - 1).bit_length()
+        if needed > MAX_ROUNDS:
+            return "Checking this password hash would take longer than is ever spent on one."
+        if needed > self.rounds:
+            return (
+                f"Checking this password hash costs more than AUTHKIT_BCRYPT_ROUNDS={self.rounds} "
+                f"does. Set it to {needed}, until these people have signed in once."
+            )
+        return None
 
     def outdated(self, stored: str) -> bool:
         """Whether to hash anew at the next sign-in.
@@ -155,15 +204,37 @@ def _shortened(password: str, salt: bytes) -> bytes:
 
 def _question(password: str, stored: str) -> tuple[bytes, bytes]:
     """What bcrypt is to compare: its input, its output. ValueError: nothing readable is stored."""
-    ours = _OURS.fullmatch(stored)
+    if (rounds := _rounds_of(stored)) is None or rounds > MAX_ROUNDS:
+        raise ValueError("not a password hash, or one beyond all bounds")
+    ours, foreign = _OURS.fullmatch(stored), _FOREIGN.fullmatch(stored)
     if ours:
-        rounds, salt, digest = ours.groups()
-        return _shortened(password, salt.encode()), f"$2b${rounds:0>2}${salt}{digest}".encode()
+        salt, digest = ours[2], ours[3]
+        return _shortened(password, salt.encode()), f"$2b${rounds:02}${salt}{digest}".encode()
+    if foreign and foreign["sha256"]:
+        secret = hashlib.sha256(password.encode()).hexdigest().encode()
+        return secret, foreign["plain"].encode()
     # Other systems neither normalise nor read beyond 72 bytes. bcrypt itself takes "a" and "a\0a"
     # for the same: it repeats its input, joined by NULs, until it has 72 bytes.
-    if _FOREIGN.fullmatch(stored) and "\0" not in password:
-        return password.encode()[:_FOREIGN_MAX_BYTES], stored.encode()
+    if foreign and "\0" not in password:
+        return password.encode()[:_FOREIGN_MAX_BYTES], foreign["plain"].encode()
     raise ValueError("not a password hash")
+
+
+def _rounds_of(stored: str) -> int | None:
+    """The rounds of a bcrypt hash, whoever made it, or None."""
+    if ours := _OURS.fullmatch(stored):
+        return int(ours[1])
+    foreign = _FOREIGN.fullmatch(stored)
+    return int(foreign["plain"][4:6]) if foreign else None
+
+
+def _steps_of(stored: str) -> int | None:
+    """What checking a password against this costs, in steps of bcrypt, or None."""
+    rounds = _rounds_of(stored)
+    if rounds is not None:
+        return 2**rounds if rounds >= 4 else None
+    foreign = foreign_hashes.read(stored)
+    return foreign.steps if foreign else None
 
 
 def _repeats(folded: str, context: Iterable[str]) -> bool:

@@ -31,6 +31,6 @@ def test_a_wrong_password_takes_as_long_as_without_an_account(stored: str) -> No
 
 
 def _seconds(passwords: Passwords, stored: str | None) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()
     assert not passwords.verify("another phrase", stored)
-    return time.perf_counter() - began
+    return time.thread_time() - began
