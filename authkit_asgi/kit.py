@@ -40,6 +40,7 @@ from authkit_asgi.mail.outbox import Outbox
 from authkit_asgi.mail.urls import mailer_from_url
 from authkit_asgi.middleware import AuthMiddleware, GuardServices
 from authkit_asgi.patience import in_time
+from authkit_asgi.purging import Purging
 from authkit_asgi.sessions import SESSIONS, Sessions
 from authkit_asgi.settings import Settings
 from authkit_asgi.signin import TICKETS, Gate, SignIn
@@ -125,6 +126,7 @@ class AuthKit:
             sessions=self.services.sessions,
             events=self.events,
             jar=self.services.jar,
+            purging=Purging(self.services.store, self.tables),
             clock=clock,
             start=self.start,
             stop=self.close,

@@ -20,7 +20,7 @@ LAYERS = (
     ("about", "errors", "events", "settings", "threads", "flights", "patience"),
     ("core",),
     ("store", "mail", "broadcast"),
-    ("hashing",),
+    ("hashing", "purging"),
     ("accounts",),
     ("links", "revocations"),
     ("sessions",),

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pymongo import MongoClient
 
 from tests.promises import VERSIONS
 from tests.store.mongod import running
+from tests.store.places import Place, made
 from tests.store.services import postgres, postgres_programs, run_sql
 
 
@@ -59,6 +61,12 @@ def _note_mongodb(url: str, product: str = "") -> None:
     with MongoClient[Any](url) as client:
         told = f"{product}MongoDB {client.server_info()['version']}"
     VERSIONS["MongoDB by PyMongo"] = VERSIONS["MongoDB by Motor"] = told
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """An empty database, of the kind that `places.on` names."""
+    yield from made(request.param, request, tmp_path)
 
 
 @pytest.fixture

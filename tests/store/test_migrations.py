@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-import secrets
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,10 @@ import pytest
 from pymongo import MongoClient
 
 from authkit_asgi.store import Change, Inspectable, Store, Table, Taken, TooNew
-from authkit_asgi.store.migrations import Migration, own_tables
+from authkit_asgi.store.migrations import own_tables
 from authkit_asgi.store.urls import store_from_url
 from tests.store.migrating_worker import EARLIER, LATER, LaterNote, Note
+from tests.store.places import POSTGRES, PYMONGO, SQLITE, Place, on
 from tests.store.services import run_sql
 from tests.world import World, world
 
@@ -36,52 +35,20 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@dataclass(frozen=True)
-class Place:
-    """An empty database of one test."""
-
-    kind: str
-    url: str
-
-    @property
-    def file(self) -> Path:
-        return Path(self.url.removeprefix("sqlite:///"))
-
-    @property
-    def history(self) -> Table[Migration]:
-        return own_tables("authkit_" if self.kind == "sqlite" else "")[1]
-
-    async def versions(self, store: Store) -> list[tuple[str, int, str]]:
-        """What was written down, in order."""
-        if self.kind == "mongodb":
-            with MongoClient[Any](self.url) as client:
-                rows = list(client.get_default_database().authkit__migrations.find())
-            return [(row["_id"], row["version"], "") for row in rows]
-        rows = await store.find(self.history, {}, limit=1000)
-        return [(row.name, row.version, row.change) for row in rows]
+SQL = on(SQLITE, POSTGRES)
+ALL = on(SQLITE, POSTGRES, PYMONGO)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    kind: str = request.param
-    if kind == "sqlite":
-        yield Place(kind, f"sqlite:///{tmp_path / 'rows.db'}")
-    elif kind == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-        name = f"test_{secrets.token_hex(4)}"
-        await run_sql(url, f"CREATE SCHEMA {name}")
-        yield Place(kind, f"{url}{'&' if '?' in url else '?'}search_path={name}")
-        await run_sql(url, f"DROP SCHEMA {name} CASCADE")
-    else:
-        server = request.getfixturevalue("mongodb_url")
-        name = f"authkit_test_{secrets.token_hex(6)}"
-        base, _, options = server.partition("?")
-        yield Place(kind, f"{base.rstrip('/')}/{name}?{options}".rstrip("?"))
-        with MongoClient[Any](server) as client:
-            client.drop_database(name)
-
-
-SQL = pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
+async def versions(place: Place, store: Store) -> list[tuple[str, int, str]]:
+    """What was written down, in order."""
+    if place.kind == PYMONGO:
+        with MongoClient[Any](place.url) as client:
+            rows = list(client.get_default_database().authkit__migrations.find())
+        return [(row["_id"], row["version"], "") for row in rows]
+    history = own_tables("authkit_" if place.kind == SQLITE else "")[1]
+    return [
+        (row.name, row.version, row.change) for row in await store.find(history, {}, limit=1000)
+    ]
 
 
 def inspected(store: Store) -> Inspectable:
@@ -119,8 +86,8 @@ SESSION = "fbdbab4d83385117554e9578d4dc1422"
 @SQL
 async def test_a_database_from_before_is_taken_over_without_loss(place: Place) -> None:
     """The account still signs in, and the session of that time goes on."""
-    script = (BEFORE / f"{place.kind}.sql").read_text()
-    if place.kind == "sqlite":
+    script = (BEFORE / f"{place.kind.lower()}.sql").read_text()
+    if place.kind == SQLITE:
         with closing(sqlite3.connect(place.file)) as connection:
             connection.executescript(script)
     else:
@@ -138,7 +105,7 @@ async def test_a_database_from_before_is_taken_over_without_loss(place: Place) -
             assert (await browser.sign_in()).status_code == 200
             assert len((await browser.api("GET", "/sessions")).json()["data"]["sessions"]) == 2
         assert await inspected(town.kit.store).pending(town.kit.tables) == []
-        written = await place.versions(town.kit.store)
+        written = await versions(place, town.kit.store)
     assert ("users", 1, "take the table over as it is") in written
     assert ("sessions", 1, "add the column parent") in written
 
@@ -155,6 +122,7 @@ async def refresh_token(town: World) -> str:
 # Steps
 
 
+@ALL
 async def test_steps_keep_what_rows_hold(place: Place) -> None:
     await with_notes(place)
     store = await opened(place, [LATER])
@@ -167,13 +135,14 @@ async def test_steps_keep_what_rows_hold(place: Place) -> None:
     assert refused.value.field == "heading"
     assert await store.find(LATER, {"group": "top"}, order="order", limit=1) == rows[:1]
     assert await inspected(store).pending([LATER]) == []
-    versions = await place.versions(store)
-    assert max(version for name, version, _ in versions if name == "notes") == 4
+    written = await versions(place, store)
+    assert max(version for name, version, _ in written if name == "notes") == 4
     await store.open([LATER])
-    assert await place.versions(store) == versions
+    assert await versions(place, store) == written
     await store.close()
 
 
+@ALL
 async def test_a_new_database_is_made_in_its_newest_shape(place: Place) -> None:
     store = await opened(place, [LATER])
     await store.insert(LATER, LaterNote(id="1", heading="one"))
@@ -185,6 +154,7 @@ async def test_a_new_database_is_made_in_its_newest_shape(place: Place) -> None:
     await store.close()
 
 
+@ALL
 async def test_a_database_that_is_newer_than_the_program_is_refused(place: Place) -> None:
     """And nothing of it is touched."""
     await with_notes(place)
@@ -201,14 +171,15 @@ async def test_a_database_that_is_newer_than_the_program_is_refused(place: Place
     await store.close()
 
 
+@ALL
 async def test_looking_changes_nothing(place: Place) -> None:
     store = store_from_url(place.url)
     for _ in range(2):
         assert (
             Change("notes", 4, "make the table") in await inspected(store).pending([LATER])
-            or place.kind == "mongodb"
+            or place.kind == PYMONGO
         )
-    if place.kind == "sqlite":
+    if place.kind == SQLITE:
         assert not place.file.exists()
     await with_notes(place)
     told = [one.tells for one in await inspected(store).pending([LATER])]
@@ -242,6 +213,7 @@ async def test_rows_that_rule_a_change_out_leave_all_as_it_was(place: Place) -> 
 # Many at once
 
 
+@ALL
 async def test_four_processes_migrate_one_database_at_once(place: Place) -> None:
     await with_notes(place)
     racers = [start(place) for _ in range(4)]
@@ -251,8 +223,8 @@ async def test_four_processes_migrate_one_database_at_once(place: Place) -> None
     answers = [racer.communicate(timeout=60)[0] for racer in racers]
     assert [json.loads(answer) for answer in answers] == [len(NOTES)] * 4
     store = await opened(place, [LATER])
-    written = [change for name, _, change in await place.versions(store) if name == "notes"]
-    assert len(written) == len(set(written)) == (1 if place.kind == "mongodb" else 9)
+    written = [change for name, _, change in await versions(place, store) if name == "notes"]
+    assert len(written) == len(set(written)) == (1 if place.kind == PYMONGO else 9)
     await store.close()
 
 
@@ -260,7 +232,7 @@ async def test_four_processes_migrate_one_database_at_once(place: Place) -> None
 async def test_kill_9_in_the_middle_leaves_the_old_or_the_new(place: Place) -> None:
     """Q-03."""
     await with_notes(place)
-    if place.kind == "postgresql":
+    if place.kind == POSTGRES:
         numbers = f"generate_series(1, {ROWS}) n"
         await run_sql(
             place.url,
