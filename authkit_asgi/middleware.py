@@ -30,8 +30,8 @@ from authkit_asgi.errors import (
 from authkit_asgi.events import CrossSiteRefused, Events
 from authkit_asgi.live import LIVE, Answer, LiveConnections
 from authkit_asgi.patience import Patience
-from authkit_asgi.sessions import Sessions, TokenPair
 from authkit_asgi.purging import Purging
+from authkit_asgi.sessions import Sessions, TokenPair
 from authkit_asgi.settings import Settings
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
 from authkit_asgi.web.caching import RawHeaders, is_for_caches, private, varied
@@ -62,8 +62,8 @@ class GuardServices:
     sessions: Sessions
     events: Events
     jar: CookieJar
-    clock: Callable[[], float]
     purging: Purging
+    clock: Callable[[], float]
     start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]
 
@@ -150,55 +150,6 @@ class AuthMiddleware:
         kind = scope["type"]
         if kind == "http":
             await self._http(scope, receive, send)
-        if scope["type"] != "http":
-            return await self._not_http(scope, receive, send)
-        access = self._access(scope)
-        if access is None:
-            return await refusal(BadPath())(scope, receive, send)
-        if access is Access.EXCLUDED:
-            return await self.app(scope, receive, send)
-        now = self._clock()
-        visit = self._recall(scope["headers"], now)
-        if visit is NOBODY and access is Access.PROTECTED:
-            return await self._turn_away(NOBODY, scope, receive, send)
-        answer: Answer | None = None
-        if (
-            visit is not None
-            and visit.identity is not None
-            and access is Access.PROTECTED
-            and scope["method"] in SAFE_METHODS
-        ):
-            # What most requests are: from a browser that was here before, to a page of the app.
-            answer = Answer(self.live, visit.identity, send, as_private)
-            told = self._told(scope, visit)
-        elif visit is NOBODY and access is Access.PUBLIC:
-            told = self._told(scope, visit)
-        else:
-            admitted = await self._admit(visit, access, scope, receive, send, now)
-            if admitted is None:
-                return None
-            visit, answer, told = admitted
-        if answer is None:
-            await self.app(told, receive, send)
-        else:
-            try:
-                await self.app(told, receive, answer.send)
-            except Exception:
-                if not answer.is_over:
-                    raise
-                logger.debug("The app stumbled over the end of its answer", exc_info=True)
-            finally:
-                answer.leave()
-            if answer.is_over:
-                await answer.settled()
-        if self._unconfirmed and visit.identity is not None:
-            await self._confirm(visit.identity, scope)
-            await self._guard.purging.turn(self._clock())
-        if self._revocations.is_owed:
-            await self._repair()
-        return None
-
-    async def _not_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         elif kind == "websocket":
             await self._websocket(scope, receive, send)
         elif kind == "lifespan":
@@ -261,6 +212,7 @@ class AuthMiddleware:
             await answer.settled()
         if self._unconfirmed and identity is not None:
             await self._confirm(identity, scope)
+            await self._guard.purging.turn(self._clock())
         if self._revocations.is_owed:
             await self._repair()
         return None
