@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from authkit_asgi import AuthKit, Settings
@@ -35,6 +36,7 @@ from tests.servers.serving import ROOT, environment, free_port, wait_for
 from tests.world import PASSWORD
 
 WORKERS = 4
+AT_ONCE = 8
 HOUR = 3600.0
 UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--log-level", "warning", "--no-access-log"]
 # Long enough that no connection of ours is closed between two rounds.
@@ -211,6 +213,21 @@ class Group:
             user, methods=("pwd",), remember=False, visitor=NOBODY, now=now
         )
         return session, {"token": pair.access, "refreshToken": pair.refresh}
+
+    async def many(self, count: int, make: Callable[[], Awaitable[T]]) -> list[T]:
+        """What `make` makes, some at a time: a database is quicker so."""
+        made: list[T] = []
+
+        async def some() -> None:
+            while len(made) + AT_ONCE <= count:
+                made.append(await make())
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(AT_ONCE):
+                tasks.start_soon(some)
+        while len(made) < count:
+            made.append(await make())
+        return made
 
     async def row(self, session: Session) -> Session:
         row = await self.kit.store.get(SESSIONS, session.id)

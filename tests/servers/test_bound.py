@@ -103,10 +103,13 @@ async def cases_of(workers: Group) -> list[Case]:
 
 
 def measured(
-    workers: Group, *, at_once: int, pause: Callable[[int], float]
+    workers: Group, *, at_once: int, pause: Callable[[int], float], spread: float = POLL / 5
 ) -> list[tuple[Case, float]]:
     """Each case with the seconds from the answer that its session is over until the first request
-    that no worker lets in any more. `pause`: seconds between two questions, by their number."""
+    that no worker lets in any more.
+
+    `pause`: seconds between two questions, by their number. `spread`: seconds within which the next
+    one ends, so that it happens at any point of an interval."""
     cases = workers.do(lambda: cases_of(workers))
     found: list[tuple[Case, float]] = []
     lines = [Lines(port) for port in workers.ports]
@@ -137,7 +140,7 @@ def measured(
 
         async def one_after_the_other() -> None:
             for number, case in waiting:
-                await asyncio.sleep(random.uniform(0, POLL / 5))  # at any point of an interval
+                await asyncio.sleep(random.uniform(0, spread))
                 await end(number, case)
 
         async with asyncio.TaskGroup() as tasks:
@@ -213,7 +216,7 @@ def test_by_polling(tmp_path: Path, record_figures: Record) -> None:
 def test_with_redis(workers: Group, record_figures: Record) -> None:
     """SECURITY S-10, S-12."""
     until(lambda: connected(workers) == [True] * 4)
-    found = measured(workers, at_once=3, pause=often)
+    found = measured(workers, at_once=3, pause=often, spread=0.05)
     middle, longest = figures("Redis", found, record_figures)
     assert longest <= REDIS_BOUND
     assert middle < REDIS_MEDIAN
