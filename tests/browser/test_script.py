@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Error
 
 from tests.browser.people import make_user
 from tests.browser.tabs import TOKEN, Tabs, begin, end, heard, until
-from tests.servers.serving import Server, serving
+from tests.servers.serving import ROOT, Server, serving
 
 pytestmark = pytest.mark.browser
 
@@ -463,3 +463,13 @@ def test_an_event_stream_ends_when_the_session_has(sit: Sit) -> None:
     until(tab, "ends.length")
     assert tab.evaluate("ends") == [4401]
     assert heard(tab)[-1] == "signedout"
+
+
+def test_the_example_of_the_documentation_runs(tabs: Tabs) -> None:
+    page = (ROOT / "docs/client_js.md").read_text()
+    example = page.split("```js\n")[1].split("```")[0]
+    other, tab = tabs.member(), tabs.open()
+    tab.add_script_tag(content=example, type="module")
+    until(tab, "document.title === 'Hello, Ada'")
+    other.evaluate("session.signOut()")
+    tab.wait_for_url(tabs.server.url + "/user/login")
