@@ -86,7 +86,8 @@ async def session(request: Request) -> JSONResponse:
 
 
 async def state(request: Request) -> JSONResponse:
-    return JSONResponse({"live": len(app.live), "running": running, "heard": heard})
+    tasks = len(anyio.get_running_tasks())
+    return JSONResponse({"live": len(app.live), "running": running, "heard": heard, "tasks": tasks})
 
 
 kit = AuthKit()

@@ -7,8 +7,9 @@ import json
 import os
 import secrets
 import socket
+import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -151,6 +152,11 @@ class Raw:
     def close(self) -> None:
         self._socket.close()
 
+    def break_(self) -> None:
+        """Gone without a word: a reset instead of an end."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
     def __enter__(self) -> Raw:
         return self
 
@@ -214,7 +220,7 @@ def test_whatever_is_open_ends_with_its_session_and_not_before(
             took[name] = time.monotonic() - began
         print({name: round(seconds, 2) for name, seconds in took.items()})
         assert max(took.values()) < BOUND
-        left = wait_for_none(server)
+        left = once(server, is_quiet)
         assert (left["live"], left["running"]) == (0, 0)
 
 
@@ -225,11 +231,18 @@ def close_code(one: ClientConnection) -> int | None:
     return one.close_code
 
 
-def wait_for_none(server: Launched) -> dict[str, Any]:
+def once(
+    server: Launched, wanted: Callable[[dict[str, Any]], bool], every: float = 0.1
+) -> dict[str, Any]:
+    """The state, once it is as wanted, or after ten seconds."""
     until = time.monotonic() + 10
-    while (found := state(server))["running"] and time.monotonic() < until:
-        time.sleep(0.1)
+    while not wanted(found := state(server)) and time.monotonic() < until:
+        time.sleep(every)
     return found
+
+
+def is_quiet(found: dict[str, Any]) -> bool:
+    return not found["live"] and not found["running"]
 
 
 def test_whoever_goes_on_talking_after_the_close_is_not_heard(server: Launched) -> None:
@@ -246,10 +259,33 @@ def test_whoever_goes_on_talking_after_the_close_is_not_heard(server: Launched) 
             for _ in range(10):
                 raw.send(frame(f"{word} after"))
                 time.sleep(0.05)
-        found = wait_for_none(server)
+        found = once(server, is_quiet)
     assert f"{word} before" in found["heard"]
     assert f"{word} after" not in found["heard"]
     assert (found["live"], found["running"]) == (0, 0)
+
+
+def test_hundreds_that_break_leave_nothing_behind(server: Launched) -> None:
+    """SECURITY D-04: sockets and streams, closed and broken off."""
+    before = state(server)
+    cookies = sign_in(server)
+    own = {"Cookie": written(cookies), "Origin": ORIGIN}
+    for _ in range(2):
+        sockets = [a_handshake(server, "/echo", own) for _ in range(40)]
+        streams = [a_stream(server, "/lines", cookies) for _ in range(40)]
+        assert all(one.read_until(b"\r\n\r\n") for one in (*sockets, *streams))
+        assert all(one.received.startswith(b"HTTP/1.1 101") for one in sockets)
+        assert all(one.read_until(b"tick") for one in streams)
+        assert state(server)["live"] == 80
+        for one in (*sockets[::2], *streams[::2]):
+            one.break_()
+        for one in (*sockets[1::2], *streams[1::2]):
+            one.close()
+    # Hypercorn keeps the tasks of each of our looks for some seconds.
+    most = before["tasks"] + 20
+    left = once(server, lambda found: is_quiet(found) and found["tasks"] <= most, every=1)
+    assert (left["live"], left["running"]) == (0, 0)
+    assert left["tasks"] <= most
 
 
 @pytest.mark.parametrize(
