@@ -164,6 +164,7 @@ async def test_an_answer_that_ends_by_itself_is_left_alone() -> None:
 
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"some", "more_body": True})
         assert len(guard.live) == 1
         raise Oops
 
