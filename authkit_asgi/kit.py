@@ -6,7 +6,7 @@ Everything is wired here, and nowhere else.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -183,11 +183,17 @@ class AuthKit:
         """`app` with API and pages beside it, and the guard around all three."""
         own = ((self.settings.api_path, self.api), (self.settings.pages_path, self.pages))
 
-        async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-            for prefix, target in own:
-                if scope["type"] == "http" and _is_below(scope, prefix):
-                    return await target(_mounted(scope, prefix), receive, send)
-            return await app(scope, receive, send)
+        begin = tuple(prefix for prefix, _ in own)
+
+        def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            # Most requests are for the app, and most servers know of no root.
+            if scope["type"] == "http" and (
+                scope["path"].startswith(begin) or scope.get("root_path")
+            ):
+                for prefix, target in own:
+                    if _is_below(scope, prefix):
+                        return target(_mounted(scope, prefix), receive, send)
+            return app(scope, receive, send)
 
         return AuthMiddleware(dispatch, kit=self, rules=rules)
 

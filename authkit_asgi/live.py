@@ -136,9 +136,6 @@ class LiveConnections:
             self.leave(socket)
         await socket.settled()
 
-    def answer(self, identity: Identity) -> Answer:
-        return Answer(self, identity)
-
     def join(self, live: Live, identity: Identity) -> None:
         """From here on `live` is ended with the identity's session, until it leaves."""
         room = self._room()
@@ -321,63 +318,62 @@ class _Socket(_Ending):
 
 
 class Answer:
-    """The answer to somebody's request, which may turn out to be a stream.
+    """The answer to a request, sent as `change` says of its start. It may turn out to be a stream
+    of somebody's.
 
-    It does when the app begins a body without saying how long it is: such a body may go on for
-    hours. One of a known length, a download say, goes on to its end.
+    It does when the app goes on with a body of which it has not said how long it is: such a body
+    may go on for hours. One of a known length, a download say, goes on to its end.
     """
 
-    __slots__ = ("_identity", "_stream", "_watch")
+    __slots__ = ("_change", "_identity", "_send", "_start", "_watch", "stream")
 
-    def __init__(self, watch: LiveConnections, identity: Identity) -> None:
+    def __init__(
+        self,
+        watch: LiveConnections,
+        identity: Identity | None,
+        send: Send,
+        change: Callable[[Message], Message] | None,
+    ) -> None:
         self._watch = watch
         self._identity = identity
-        self._stream: _Stream | None = None
+        self._send = send
+        self._change = change
+        self._start: Message = NOT_BEGUN
+        self.stream: _Stream | None = None
 
-    def begin(self, send: Send) -> Send:
-        """For an answer that begins without a Content-Length: how to send it."""
-        self._stream = _Stream(send, self.leave)
-        self._watch.join(self._stream, self._identity)
-        return self._stream.send
+    def send(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self._start = message
+            if self._identity is not None and _is_events(message):
+                self._begin()
+            if self._change is not None:
+                message = self._change(message)
+        elif message.get("more_body") and self.stream is None and not _has_length(self._start):
+            self._begin()
+        return self._send(message)
 
-    def watched(self, send: Send) -> Send:
-        """For an answer to which nothing else has to be added."""
-
-        def wrapped(message: Message) -> Awaitable[None]:
-            nonlocal send
-            if message["type"] == "http.response.start" and not _has_length(message):
-                send = self.begin(send)
-            return send(message)
-
-        return wrapped
-
-    @property
-    def is_over(self) -> bool:
-        return self._stream is not None and self._stream.is_over
-
-    def leave(self) -> None:
-        if self._stream is not None:
-            self._watch.leave(self._stream)
-
-    async def settled(self) -> None:
-        if self._stream is not None:
-            await self._stream.settled()
+    def _begin(self) -> None:
+        if self._identity is not None:
+            self.stream = _Stream(self._send, self._start, self._watch)
+            self._watch.join(self.stream, self._identity)
+            self._send = self.stream.send
 
 
 class _Stream(_Ending):
-    def __init__(self, send: Send, leave: Callable[[], None]) -> None:
+    def __init__(self, send: Send, start: Message, watch: LiveConnections) -> None:
         super().__init__()
         self._send = send
-        self._leave = leave
-        self._has_trailers = False
+        self._watch = watch
+        self._has_trailers = bool(start.get("trailers"))
+
+    def leave(self) -> None:
+        self._watch.leave(self)
 
     async def send(self, message: Message) -> None:
         if self.is_over:
             raise OSError("The session is over, and the answer ended.")
-        if message["type"] == "http.response.start":
-            self._has_trailers = bool(message.get("trailers"))
-        elif message["type"] == "http.response.body" and not message.get("more_body"):
-            self._leave()
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self.leave()
         await self._send(message)
 
     async def _say_last_word(self) -> None:
@@ -397,8 +393,19 @@ class _Waiting:
         self.ended.set()
 
 
+NOT_BEGUN: Message = {}
+
+
 def _has_length(start: Message) -> bool:
     return any(bytes(name).lower() == b"content-length" for name, _ in start.get("headers", ()))
+
+
+def _is_events(start: Message) -> bool:
+    """A stream of events may begin long before the first of them."""
+    for name, value in start.get("headers", ()):
+        if bytes(name).lower() == b"content-type":
+            return bytes(value).startswith(b"text/event-stream")
+    return False
 
 
 def _begin(work: Callable[[], Coroutine[Any, Any, None]]) -> object:

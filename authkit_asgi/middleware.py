@@ -8,15 +8,16 @@ and wraps `send` only when it has something to add.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import anyio
 
 from authkit_asgi.core.identity import ANONYMOUS, Identity, identity_of
-from authkit_asgi.core.origin import is_own_site
+from authkit_asgi.core.origin import SAFE_METHODS, is_own_site
 from authkit_asgi.core.paths import Access, PathRules, is_path
 from authkit_asgi.core.tokens import ACCESS, Tokens
 from authkit_asgi.errors import (
@@ -34,8 +35,8 @@ from authkit_asgi.purging import Purging
 from authkit_asgi.sessions import Sessions, TokenPair
 from authkit_asgi.settings import Settings
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
-from authkit_asgi.web.caching import RawHeaders, is_for_caches, private, varied
-from authkit_asgi.web.cookies import CookieJar, read_cookies, rewrite_cookie_header
+from authkit_asgi.web.caching import RawHeaders, as_private, is_for_caches, varied
+from authkit_asgi.web.cookies import CookieJar, read_cookies, rewrite_cookie_header, values_in
 from authkit_asgi.web.replies import redirect, refusal
 from authkit_asgi.web.requests import PATIENCE, header, site_of, visitor_in
 from authkit_asgi.web.ways import asked, on_site, way_back, way_back_of_htmx
@@ -122,6 +123,8 @@ class Visit:
 
 
 NOBODY = Visit()
+# Out of the enumeration once: its members are slow to name.
+EXCLUDED, PROTECTED = Access.EXCLUDED, Access.PROTECTED
 NOT_SIGNED_IN = refusal(NotSignedIn())
 
 
@@ -134,6 +137,8 @@ class AuthMiddleware:
         self._guard = kit.guard
         self._clock = kit.guard.clock
         self._settings = kit.guard.settings
+        self._bearer = kit.guard.settings.bearer
+        self._decided = self.rules.decided
         self._sessions = kit.guard.sessions
         self._revocations = kit.guard.sessions.revocations
         self._jar = kit.guard.jar
@@ -147,10 +152,59 @@ class AuthMiddleware:
         self._unconfirmed: set[tuple[str, int]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._not_http(scope, receive, send)
+        # Decided before, if any server asks for the path in the one usual way.
+        access = self._decided.get(scope["path"])
+        if access is None or scope.get("root_path") or b"%" in (scope.get("raw_path") or b""):
+            if not is_path(scope["path"]):
+                return await refusal(BadPath())(scope, receive, send)
+            access = self.rules.match(
+                scope["path"], scope.get("root_path", ""), scope.get("raw_path")
+            )
+        if access is EXCLUDED:
+            return await self.app(scope, receive, send)
+        now = self._clock()
+        visit = self._recall(scope["headers"], now)
+        answer: Answer | None = None
+        if visit is NOBODY:
+            if access is PROTECTED:
+                return await self._turn_away(NOBODY, scope, receive, send)
+            told = self._told(scope, NOBODY)
+        elif visit is not None and access is PROTECTED and scope["method"] in SAFE_METHODS:
+            # What most requests are: from a browser that was here before, to a page of the app.
+            who = visit.identity or ANONYMOUS
+            answer = Answer(self.live, visit.identity, send, as_private)
+            told = {**scope, "user": who, "auth": who.credentials, LIVE: self.live}
+        else:
+            admitted = await self._admit(visit, access, scope, receive, send, now)
+            if admitted is None:
+                return None
+            visit, answer, told = admitted
+        if answer is None:
+            await self.app(told, receive, send)
+        else:
+            try:
+                await self.app(told, receive, answer.send)
+            except Exception:
+                if answer.stream is None or not answer.stream.is_over:
+                    raise
+                logger.debug("The app stumbled over the end of its answer", exc_info=True)
+            finally:
+                if answer.stream is not None:
+                    answer.stream.leave()
+            if answer.stream is not None and answer.stream.is_over:
+                await answer.stream.settled()
+        if self._unconfirmed and visit.identity is not None:
+            await self._confirm(visit.identity, scope)
+            await self._guard.purging.turn(self._clock())
+        if self._revocations.is_owed:
+            await self._repair()
+        return None
+
+    async def _not_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http":
-            await self._http(scope, receive, send)
-        elif kind == "websocket":
+        if kind == "websocket":
             await self._websocket(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
@@ -159,15 +213,17 @@ class AuthMiddleware:
 
     # --- http -------------------------------------------------------------------------------
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if not is_path(path):
-            return await refusal(BadPath())(scope, receive, send)
-        access = self.rules.match(path, scope.get("root_path", ""), scope.get("raw_path"))
-        if access is Access.EXCLUDED:
-            return await self.app(scope, receive, send)
-        now = self._clock()
-        visit = self._recall(scope, now)
+    async def _admit(
+        self,
+        visit: Visit | None,
+        access: Access,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        now: float,
+    ) -> tuple[Visit, Answer | None, Scope] | None:
+        """Whoever takes a closer look: who asks, how the answer is sent, and what the app is told.
+        None: the request was answered here."""
         if visit is None:
             patience = Patience()
             scope = {**scope, PATIENCE: patience}
@@ -176,57 +232,48 @@ class AuthMiddleware:
             except StoreUnavailable as outage:
                 # Public pages go on without a name; what needs one says so. No cookie is touched.
                 if access is Access.PROTECTED:
-                    return await refusal(outage)(scope, receive, send)
+                    await refusal(outage)(scope, receive, send)
+                    return None
                 visit = NOBODY
         identity = visit.identity
         foreign = identity is not None and not visit.bearer and not self._is_own_site(scope)
         if access is Access.PROTECTED:
             if identity is None:
-                return await self._turn_away(visit, scope, receive, send)
+                await self._turn_away(visit, scope, receive, send)
+                return None
             if foreign:
                 await self._guard.events.tell(CrossSiteRefused(at=now, user_id=identity.id))
-                return await refusal(CrossSite(), cookies=visit.cookies)(scope, receive, send)
+                await refusal(CrossSite(), cookies=visit.cookies)(scope, receive, send)
+                return None
         elif access is Access.AUTH and identity is not None:
             home = on_site(scope, self.rules.home)
-            return await redirect(home, cookies=visit.cookies)(scope, receive, send)
+            await redirect(home, cookies=visit.cookies)(scope, receive, send)
+            return None
         elif foreign:  # anybody may ask here, but another site not in our visitor's name
             visit = replace(visit, identity=None, pair=None)
-            identity = None
-        answer = self.live.answer(identity) if identity is not None else None
-        if visit.cookies:
-            send = self._with_cookies(send, visit.cookies, answer)
-        elif answer is not None and access is Access.PROTECTED:
-            send = private(send, answer.begin)
-        elif answer is not None and _wants_events(scope):
-            send = answer.watched(send)
-        try:
-            await self.app(self._told(scope, visit), receive, send)
-        except Exception:
-            if answer is None or not answer.is_over:
-                raise
-            logger.debug("The app stumbled over the end of its answer", exc_info=True)
-        finally:
-            if answer is not None:
-                answer.leave()
-        if answer is not None and answer.is_over:
-            await answer.settled()
-        if self._unconfirmed and identity is not None:
-            await self._confirm(identity, scope)
-            await self._guard.purging.turn(self._clock())
-        if self._revocations.is_owed:
-            await self._repair()
-        return None
+        return visit, self._answer(visit, access, scope, send), self._told(scope, visit)
 
-    def _recall(self, scope: Scope, now: float) -> Visit | None:
+    def _answer(self, visit: Visit, access: Access, scope: Scope, send: Send) -> Answer | None:
+        """How the answer is sent. None: as the app sends it, by the very `send` of the server."""
+        change: Callable[[Message], Message] | None = None
+        if visit.cookies:
+            change = partial(self._with_cookies, visit.cookies)
+        elif access is Access.PROTECTED:
+            change = as_private
+        elif visit.identity is None or not _wants_events(scope):
+            return None
+        return Answer(self.live, visit.identity, send, change)
+
+    def _recall(self, headers: RawHeaders, now: float) -> Visit | None:
         """Who asks, where that takes no thought: no cookie, or one header that was seen before.
 
         None: it takes a closer look. With several Cookie headers it always does, for one of them
         alone proves nothing.
         """
-        if self._settings.bearer:
+        if self._bearer:
             return None
         cookie: bytes | None = None
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"cookie":
                 if cookie is not None:
                     return None
@@ -234,10 +281,30 @@ class AuthMiddleware:
         if cookie is None:
             return NOBODY
         visit = self._by_header.get(cookie)
-        if visit is None or visit.identity is None or now >= visit.identity.expires_at:
+        if visit is None:
+            return self._look(cookie, now)
+        who = visit.identity
+        if who is None or now >= who.expires_at or not self._revocations.allow(who, now):
             return None
-        known = self._revocations
-        return visit if known.is_fresh(now) and not known.denies(visit.identity) else None
+        return visit
+
+    def _look(self, cookie: bytes, now: float) -> Visit | None:
+        """As far as the cookies tell, without asking the store. None: it is to be asked."""
+        access, refresh = values_in(cookie, self._names)
+        if access is None:
+            return NOBODY if refresh is None else None
+        identity = self._by_token.get(access)
+        if identity is None:
+            claims = self._guard.tokens.read(ACCESS, access, now=now, expired_too=True)
+            if claims is None:
+                return NOBODY if refresh is None else None
+            identity = identity_of(claims)
+        if now >= identity.expires_at or not self._revocations.allow(identity, now):
+            return None
+        visit = Visit(identity=identity)
+        self._remember(access, identity)
+        self._by_header.put(cookie, visit)
+        return visit
 
     async def _visit(self, scope: Scope, now: float) -> Visit:
         """Who asks. Raises `StoreUnavailable` when only the store could tell."""
@@ -300,10 +367,13 @@ class AuthMiddleware:
             await self._catch_up(now)
         if self._revocations.denies(identity):
             return None
+        self._remember(token, identity)
+        return Visit(identity=identity)
+
+    def _remember(self, token: bytes, identity: Identity) -> None:
         if self._by_token.get(token) is None:
             self._by_token.put(token, identity)
             self._note_unconfirmed(identity)
-        return Visit(identity=identity)
 
     def _without_refresh(self, access: bytes | None, now: float) -> Visit:
         # Ours, and over: nothing will ever bring it back.
@@ -371,23 +441,24 @@ class AuthMiddleware:
         return told
 
     def _is_own_site(self, scope: Scope) -> bool:
-        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        if scope["method"] in SAFE_METHODS:
             return True
         return is_own_site(scope["method"], **site_of(scope, self._settings, has_cookie=True))
 
     async def _turn_away(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
-        login = on_site(scope, self.rules.login)
-        trouble = visit.trouble
-        if header(scope, b"hx-request") == b"true":
+        answer = NOT_SIGNED_IN
+        wishes = {name: value for name, value in scope["headers"] if name in WISHES}
+        if wishes.get(b"hx-request") == b"true":
+            login = on_site(scope, self.rules.login)
             there = login + way_back_of_htmx(scope, self._settings.origin)
             headers = (("HX-Redirect", there),)
-            answer = refusal(trouble or NotSignedIn(), cookies=visit.cookies, headers=headers)
-        elif _is_navigation(scope) and asked(scope) != login:
+            answer = refusal(visit.trouble or NotSignedIn(), cookies=visit.cookies, headers=headers)
+        elif _is_navigation(scope["method"], wishes) and (
+            asked(scope) != (login := on_site(scope, self.rules.login))
+        ):
             answer = redirect(login + way_back(scope), cookies=visit.cookies)
-        elif trouble or visit.cookies:
-            answer = refusal(trouble or NotSignedIn(), cookies=visit.cookies)
-        else:
-            answer = NOT_SIGNED_IN
+        elif visit.trouble or visit.cookies:
+            answer = refusal(visit.trouble or NotSignedIn(), cookies=visit.cookies)
         await answer(scope, receive, send)
 
     def _note_unconfirmed(self, identity: Identity) -> None:
@@ -418,14 +489,8 @@ class AuthMiddleware:
             if not written:
                 self._unconfirmed.add(seen)
 
-    def _with_cookies(self, send: Send, cookies: Sequence[str], answer: Answer | None) -> Send:
-        async def wrapped(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": self._merged(message.get("headers", ()), cookies)}
-            await watched(message)
-
-        watched = send if answer is None else answer.watched(send)
-        return wrapped
+    def _with_cookies(self, cookies: Sequence[str], start: Message) -> Message:
+        return {**start, "headers": self._merged(start.get("headers", ()), cookies)}
 
     def _merged(self, headers: Sequence[tuple[bytes, bytes]], cookies: Sequence[str]) -> RawHeaders:
         kept = [(bytes(name), bytes(value)) for name, value in headers]
@@ -548,13 +613,17 @@ def _wants_events(scope: Scope) -> bool:
     return b"text/event-stream" in (header(scope, b"accept") or b"")
 
 
-def _is_navigation(scope: Scope) -> bool:
-    if scope["method"] not in ("GET", "HEAD"):
+# What tells how whoever is turned away wants to hear it.
+WISHES = frozenset((b"hx-request", b"sec-fetch-mode", b"accept"))
+
+
+def _is_navigation(method: str, wishes: Mapping[bytes, bytes]) -> bool:
+    if method not in ("GET", "HEAD"):
         return False
-    mode = header(scope, b"sec-fetch-mode")
+    mode = wishes.get(b"sec-fetch-mode")
     if mode is not None:
         return mode == b"navigate"
-    return b"text/html" in (header(scope, b"accept") or b"")
+    return b"text/html" in wishes.get(b"accept", b"")
 
 
 async def _deny(error: AuthError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -59,6 +59,15 @@ class Revocations:
         self._lock = threading.Lock()  # others are heard on a thread of the broadcast's
         self.tell: Callable[[bytes], None] | None = None
 
+    def allow(self, identity: Identity, now: float) -> bool:
+        """Whether it can be said, without a read, that the identity's session goes on."""
+        tried_at = self._tried_at
+        return (
+            tried_at is not None
+            and -self._poll < now - tried_at < self._poll
+            and not self.denies(identity)
+        )
+
     def denies(self, identity: Identity) -> bool:
         """Whether the identity's session is known to be over, or its user's roles to be others than
         its token says. A refresh tells these two apart, and brings the new roles."""

@@ -112,11 +112,16 @@ class PathRules:
         """
         if raw_path and b"%" in raw_path and ENCODED_SEPARATOR.search(raw_path.partition(b"?")[0]):
             return Access.PROTECTED
-        decided = self._decided.get((root_path, path))
+        asked = (root_path, path) if root_path else path
+        decided = self.decided.get(asked)
         if decided is not None:
             return decided
         access = self._match(path, root_path)
-        self._remember((root_path, path), access)
+        # Strangers choose the paths: neither many nor long ones may fill the memory.
+        if is_path(path) and len(path) <= MAX_DECIDED_LENGTH:
+            if len(self.decided) >= MAX_DECIDED:
+                self.decided.clear()
+            self.decided[asked] = access
         return access
 
     def _compile(self, rules: dict[str, Access]) -> None:
@@ -124,15 +129,8 @@ class PathRules:
         self._exact = {rule: access for rule, access in rules.items() if rule[-1] != "*"}
         below = [(rule[:-1], access) for rule, access in rules.items() if rule[-1] == "*"]
         self._below = sorted(below, key=lambda pair: len(pair[0]), reverse=True)
-        self._decided: dict[tuple[str, str], Access] = {}
-
-    def _remember(self, asked: tuple[str, str], access: Access) -> None:
-        # Strangers choose the paths: neither many nor long ones may fill the memory.
-        if len(asked[1]) > MAX_DECIDED_LENGTH:
-            return
-        if len(self._decided) >= MAX_DECIDED:
-            self._decided.clear()
-        self._decided[asked] = access
+        # What was decided before, by path, or by root path and path where there is a root.
+        self.decided: dict[str | tuple[str, str], Access] = {}
 
     def _match(self, path: str, root_path: str) -> Access:
         """The stricter of all the ways in which a router may read `path` (SECURITY P-10).

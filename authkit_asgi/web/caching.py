@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from authkit_asgi.web.asgi import Message, Send
+from authkit_asgi.web.asgi import Message
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -22,37 +20,37 @@ CACHE_HEADERS = frozenset(
     )
 )
 
+PRIVATE = (b"cache-control", b"private")
+VARY_COOKIE = (b"vary", b"Cookie")
+
 
 def is_for_caches(name: bytes) -> bool:
     # RFC 9213: each CDN may have a CDN-Cache-Control of its own name.
     return name in CACHE_HEADERS or name.endswith(b"cdn-cache-control")
 
 
-def private(send: Send, begin: Callable[[Send], Send]) -> Send:
-    """Answers to somebody are nobody else's: `private` where the app says nothing (SECURITY
-    K-02). One of no known length is sent as `begin` says."""
-
-    def wrapped(message: Message) -> Awaitable[None]:
-        nonlocal send
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            named = {name.lower() for name, _ in headers}
-            if b"cache-control" not in named:
-                headers.append((b"cache-control", b"private"))
-            if b"vary" not in named:
-                headers.append((b"vary", b"Cookie"))
-            else:
-                headers = varied(headers)
-            message = {**message, "headers": headers}
-            if b"content-length" not in named:
-                send = begin(send)
-        return send(message)
-
-    return wrapped
+def as_private(start: Message) -> Message:
+    """The start of an answer to somebody, which is nobody else's: `private` where the app says
+    nothing (SECURITY K-02)."""
+    headers = list(start.get("headers", ()))
+    says_nothing, varies = True, False
+    for name, _ in headers:
+        name = name.lower()
+        if name == b"cache-control":
+            says_nothing = False
+        elif name == b"vary":
+            varies = True
+    if says_nothing:
+        headers.append(PRIVATE)
+    if varies:
+        headers = varied(headers)
+    else:
+        headers.append(VARY_COOKIE)
+    return {**start, "headers": headers}
 
 
 def varied(headers: RawHeaders) -> RawHeaders:
     told = b",".join([value for name, value in headers if name.lower() == b"vary"]).lower()
     if not {b"cookie", b"*"} & {name.strip() for name in told.split(b",")}:
-        headers.append((b"vary", b"Cookie"))
+        headers.append(VARY_COOKIE)
     return headers

@@ -280,7 +280,7 @@ def test_the_kits_own_rules_are_checked_too() -> None:
 def test_a_path_is_decided_once() -> None:
     rules = PathRules(public=["/docs"])
     rules.match("/docs")
-    assert rules._decided == {("", "/docs"): PUBLIC}
+    assert rules.decided == {"/docs": PUBLIC}
     assert rules.match("/docs") is PUBLIC
 
 
@@ -289,8 +289,8 @@ def test_strangers_cannot_fill_the_memory() -> None:
     for number in range(3 * MAX_DECIDED):
         rules.match(f"/public/{number}")
     rules.match("/public/" + "x" * MAX_DECIDED_LENGTH)
-    assert 0 < len(rules._decided) <= MAX_DECIDED
-    assert all(len(path) <= MAX_DECIDED_LENGTH for _, path in rules._decided)
+    assert 0 < len(rules.decided) <= MAX_DECIDED
+    assert all(len(path) <= MAX_DECIDED_LENGTH for path in rules.decided)
 
 
 @pytest.mark.parametrize("target", ["", "*", "@evil", "admin", "http://evil/x", "evil:443"])
