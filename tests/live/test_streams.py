@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from authkit_asgi import PathRules, live
 from authkit_asgi.errors import Busy
 from authkit_asgi.live import session_ended
 from authkit_asgi.middleware import AuthMiddleware
 from tests.live.lines import ENDINGS, POLL, Line, ended, opened, scope_for, sign_out, signed_in
-from tests.world import World, world
+from tests.world import Browser, World, world
 
+DOCS = Path(__file__).parents[2] / "docs"
 EVENTS = (b"content-type", b"text/event-stream")
 ACCEPT = (b"accept", b"text/event-stream")
 RULES = PathRules(public=["/open"])
@@ -205,6 +213,39 @@ class TestSessionEnded:
                 await sign_out(w, tokens)
                 with anyio.fail_after(5):
                     await done.wait()
+            assert len(guard.live) == 0
+
+    async def test_is_used_as_the_docs_say(self) -> None:
+        page = (DOCS / "deploying.md").read_text().partition("\n## Live connections\n")[2]
+        example = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+        names: dict[str, Any] = {"anyio": anyio, "Request": Request, "JSONResponse": JSONResponse}
+        names["next_item"] = anyio.sleep_forever
+        exec(compile(dedent(f"    {example.lstrip()}"), "deploying.md", "exec"), names)
+        async with world(revocation_poll=POLL) as w:
+            await w.person()
+            tokens = await signed_in(w)
+            app = Starlette(routes=[Route("/live", names["news"])])
+            guard = AuthMiddleware(app, kit=w.kit)
+            async with Browser(guard) as polling, anyio.create_task_group() as tasks:
+                polling.take_tokens(tokens)
+                answers = []
+
+                async def poll() -> None:
+                    answers.append((await polling.get("/live")).status_code)
+
+                tasks.start_soon(poll)
+                await anyio.sleep(3 * POLL)
+                assert answers == []
+                await sign_out(w, tokens)
+            assert answers == [401]
+
+            async def next_item() -> str:
+                return "news"
+
+            names["next_item"] = next_item
+            async with Browser(guard) as polling:
+                polling.take_tokens(await signed_in(w))
+                assert (await polling.get("/live")).json() == "news"
             assert len(guard.live) == 0
 
     async def test_never_returns_for_nobody(self) -> None:
