@@ -24,6 +24,7 @@ class Views:
         jinja.globals.update(
             app_name=settings.app_name,
             account=settings.pages_path,
+            api=settings.api_path,
             has_mailbox=has_mailbox,
         )
         self._templates = Jinja2Templates(env=jinja)

@@ -2,7 +2,8 @@
 const state = document.getElementById("state");
 const talk = document.getElementById("talk");
 const form = document.getElementById("say");
-const socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/ws");
+const { Session } = await import(talk.dataset.client);
+const socket = new Session({ api: talk.dataset.api }).webSocket("/ws");
 
 function show(words, open) {
   state.textContent = words;
@@ -12,7 +13,8 @@ function show(words, open) {
 
 show("Connecting …", false);
 socket.addEventListener("open", () => show("Connected", true));
-socket.addEventListener("close", () => show("Closed: reload to connect again", false));
+socket.addEventListener("reconnecting", () => show("Connecting again …", false));
+socket.addEventListener("close", () => show("Signed out: reload to sign in again", false));
 socket.addEventListener("message", (message) => {
   const line = document.createElement("li");
   line.textContent = message.data;

@@ -25,6 +25,23 @@ def test_a_member_talks_over_the_socket(arrive: Arrive, ada: str) -> None:
     assert person.cookie("refreshToken") == before
 
 
+def test_the_page_says_when_the_session_was_ended_on_another_device(
+    arrive: Arrive, ada: str
+) -> None:
+    here, phone = arrive(), arrive()
+    for person in (here, phone):
+        person.visit("/members")
+        person.sign_in(ada)
+        person.is_told("Connected")
+    phone.page.evaluate("fetch('/api/users/sessions', {method: 'DELETE'})")
+    here.is_told("Signed out: reload to sign in again")
+    # The script asked whether it is so.
+    assert {one.split()[0] for one in here.complaints} == {"401"}
+    here.complaints.clear()
+    here.page.reload()
+    here.is_at("/user/login?next=/members")
+
+
 def test_a_stranger_is_refused_before_the_socket_opens(arrive: Arrive) -> None:
     stranger = arrive()
     stranger.visit("/")

@@ -131,6 +131,9 @@ export class Session extends EventTarget {
       };
       for (const type of ACTS) addEventListener(type, act, { signal, capture: true, passive: true });
       addEventListener("online", act, { signal });
+      // Brought back by the way back, as it was left: nobody told it what happened meanwhile.
+      const back = ({ persisted }) => persisted && this.load().catch(() => {});
+      addEventListener("pageshow", back, { signal });
       document.addEventListener("visibilitychange", act, { signal });
     }
     try {
@@ -207,10 +210,13 @@ export class Session extends EventTarget {
 
   /** To the API itself. A body even where none is needed: no form of another site can send JSON. */
   async #ask(method, path, body) {
-    const options = { method, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
-    if (body) Object.assign(options, { headers: { "Content-Type": "application/json" } });
-    if (body) options.body = JSON.stringify(body);
-    const response = await this.#fetch(new URL(this.#api + path, location.href), options);
+    const response = await this.#fetch(new URL(this.#api + path, location.href), {
+      method,
+      cache: "no-store",
+      headers: body && { "Content-Type": "application/json" },
+      body: body && JSON.stringify(body),
+      signal: AbortSignal.timeout(PATIENCE),
+    });
     const date = Date.parse(response.headers.get("Date") ?? "");
     const skew = date - Date.now();
     if (date) this.#skew = Math.abs(skew) > 2 * SECOND ? skew : 0; // the header knows whole seconds
@@ -222,7 +228,6 @@ export class Session extends EventTarget {
     const response = await this.#exclusively(() => this.#ask("POST", path, body));
     if (!response.ok) throw await errorFrom(response, "The server did not do it.");
     this.#era += 1;
-    return response;
   }
 
   async #look() {
@@ -267,6 +272,7 @@ export class Session extends EventTarget {
     this.#last = { verdict: FRESH, at: this.#renewedAt };
     this.#lifetime = lifetime > 0 ? lifetime : Infinity; // less than nothing: a clock is wrong
     this.#knows({ expiresAt });
+    if (this.#state === "signed-out") this.load().catch(() => {}); // somebody is in, it seems
     this.dispatchEvent(new CustomEvent("refreshed", { detail: { expiresAt: this.expiresAt } }));
   }
 
