@@ -6,9 +6,11 @@ import asyncio
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -19,6 +21,8 @@ from urllib.parse import urlsplit
 import asyncpg
 
 NOBODY = 65534
+PATIENCE = 20.0  # seconds for a process that was killed to be gone
+SLOW = 5.0  # seconds
 QUICK = "-c fsync=off -c synchronous_commit=on -c max_connections=200"
 
 
@@ -29,36 +33,76 @@ def postgres_programs() -> Path | None:
     return next((Path(place) / "pginstall" / "bin" for place in places), None)
 
 
+class Postgres:
+    """One server on a port that stays its own, whatever is done to its processes."""
+
+    def __init__(self, programs: Path) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="authkit-postgres-"))
+        self._how: dict[str, Any] = {
+            "check": True,
+            "cwd": self._home,
+            "stdout": subprocess.DEVNULL,
+        }
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            os.chown(self._home, NOBODY, NOBODY)
+            self._how |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        self._data, self._port = self._home / "data", free_port()
+        self._control: list[str | Path] = [programs / "pg_ctl", "-w", "-D", self._data]
+        names = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+        subprocess.run([programs / "initdb", "-D", self._data, *names], **self._how)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self._port}/postgres?sslmode=disable"
+
+    def start(self) -> None:
+        """Returns when it accepts connections."""
+        listen = f"{QUICK} -p {self._port} -c listen_addresses=127.0.0.1"
+        how: list[str | Path] = [
+            "-l",
+            self._home / "log",
+            "-o",
+            f"{listen} -c unix_socket_directories=",
+        ]
+        subprocess.run([*self._control, *how, "start"], **self._how)
+
+    def kill(self) -> None:
+        """kill -9 of all its processes."""
+        parent = int((self._data / "postmaster.pid").read_text().split()[0])
+        os.kill(parent, signal.SIGSTOP)  # and no child comes after these
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        for process in (parent, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        until = time.monotonic() + PATIENCE
+        while any(_runs(process) for process in (parent, *map(int, children))):
+            assert time.monotonic() < until, "PostgreSQL does not die"
+            time.sleep(0.01)
+        # Where nobody buries the dead they keep their numbers, and the next server would wait.
+        (self._data / "postmaster.pid").unlink()
+
+    def end(self) -> None:
+        stop = [*self._control, "-m", "immediate", "stop"]
+        subprocess.run(stop, **{**self._how, "check": False}, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self._home)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @contextmanager
 def postgres(programs: Path) -> Iterator[str]:
     """The URL of a new server, which ends with the block. Nothing waits for the disk."""
-    home = Path(tempfile.mkdtemp(prefix="authkit-postgres-"))
-    how: dict[str, Any] = {"check": True, "cwd": home, "stdout": subprocess.DEVNULL}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        os.chown(home, NOBODY, NOBODY)
-        how |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    data, port = home / "data", free_port()
-    init: list[str | Path] = [
-        "-D",
-        data,
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--no-locale",
-        "--no-sync",
-    ]
-    subprocess.run([programs / "initdb", *init], **how)
-    listen = f"{QUICK} -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-    control: list[str | Path] = [programs / "pg_ctl", "-w", "-D", data]
-    subprocess.run([*control, "-l", home / "log", "-o", listen, "start"], **how)
+    server = Postgres(programs)
     try:
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable"
+        server.start()
+        yield server.url
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **how)
-        shutil.rmtree(home)
+        server.end()
 
 
 async def run_sql(url: str, *statements: str) -> list[tuple[Any, ...]]:
@@ -80,13 +124,14 @@ def free_port() -> int:
         return port
 
 
-Mood = Literal["pass", "mute", "cut", "cut once"]
+Mood = Literal["pass", "mute", "slow", "cut", "cut once"]
 
 
 class Proxy:
     """Hands on what it is given, and counts the messages of each sort that go to the server.
 
-    "mute" keeps the answers back; "cut" ends each connection within its next answer.
+    "mute" keeps the answers back, "slow" each of them for a while; "cut" ends each connection
+    within its next answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -159,6 +204,8 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(65536):
                 await self._may_speak.wait()
+                if self.mood == "slow":
+                    await asyncio.sleep(SLOW)
                 if self.mood in ("cut", "cut once"):
                     self.set("cut" if self.mood == "cut" else "pass")
                     writer.write(data[:3])
