@@ -164,9 +164,9 @@ class _Worker:
             await subscription.subscribe(self._channel)
             while await subscription.get_message(timeout=PATIENCE) is None:
                 pass
+        self._missed()
         self.is_connected = True
         self._report("hear", None)
-        self._missed()
 
     async def _hear_all(self, subscription: Any) -> None:
         asked = False
