@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
@@ -158,7 +159,14 @@ def build() -> ASGIApp:
 
     rules = PathRules(public=["/page"], exclude=["/desk", "/service", "/service/*", "/elsewhere"])
     desk = Desk(kit.wrap(site(talk), rules))
-    return desk
+    return CORSMiddleware(
+        desk,
+        allow_origins=kit.settings.trusted_origins,
+        allow_credentials=True,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Content-Type"],
+        expose_headers=["Date"],
+    )
 
 
 app = build()
