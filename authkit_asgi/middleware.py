@@ -526,13 +526,15 @@ class AuthMiddleware:
             return await _deny(BadPath(), scope, receive, send)
         if access is Access.EXCLUDED:
             return await self.app(scope, receive, send)
-        now = self._guard.clock()
-        try:
-            visit = await Patience().counted(self._visit(scope, now))
-        except StoreUnavailable as outage:
-            if access is Access.PROTECTED:
-                return await _deny(outage, scope, receive, send)
-            visit = NOBODY
+        now = self._clock()
+        visit = self._recall(scope["headers"], now)
+        if visit is None:
+            try:
+                visit = await Patience().counted(self._visit(scope, now))
+            except StoreUnavailable as outage:
+                if access is Access.PROTECTED:
+                    return await _deny(outage, scope, receive, send)
+                visit = NOBODY
         identity = visit.identity
         if access is Access.PROTECTED and identity is None:
             return await _deny(visit.trouble or NotSignedIn(), scope, receive, send)
