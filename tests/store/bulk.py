@@ -6,8 +6,9 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import astuple, fields
+from dataclasses import fields
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 import asyncpg
@@ -85,6 +86,14 @@ def _steps(records: Iterator[Any]) -> Iterator[list[Any]]:
         yield step
 
 
+def _columns(record: Any) -> list[str]:
+    return [field.name for field in fields(record)]
+
+
+def _rows(step: list[Any]) -> Iterator[tuple[Any, ...]]:
+    return map(attrgetter(*_columns(step[0])), step)
+
+
 def _insert(path: str, tables: list[tuple[str, Iterator[Any]]], told: Callable[..., None]) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA busy_timeout = 10000")
@@ -92,9 +101,9 @@ def _insert(path: str, tables: list[tuple[str, Iterator[Any]]], told: Callable[.
         for table, records in tables:
             done = 0
             for step in _steps(records):
-                names = [f"[{field.name}]" for field in fields(step[0])]
+                names = [f"[{name}]" for name in _columns(step[0])]
                 marks = ", ".join("?" * len(names))
-                rows = [[_as_text(value) for value in astuple(record)] for record in step]
+                rows = ([_as_text(value) for value in row] for row in _rows(step))
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany(
                     f"INSERT INTO [{table}] ({', '.join(names)}) VALUES ({marks})", rows
@@ -115,10 +124,8 @@ async def _copy(
         for table, records in tables:
             done = 0
             for step in _steps(records):
-                names = [field.name for field in fields(step[0])]
-                rows = [astuple(record) for record in step]
                 await connection.copy_records_to_table(
-                    f"authkit_{table}", records=rows, columns=names
+                    f"authkit_{table}", records=_rows(step), columns=_columns(step[0])
                 )
                 told(table, done := done + len(step))
     finally:

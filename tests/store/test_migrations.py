@@ -197,7 +197,7 @@ async def test_looking_changes_nothing(place: Place) -> None:
 
 @SQL
 async def test_rows_that_rule_a_change_out_leave_all_as_it_was(place: Place) -> None:
-    """Two rows hold what is to be unique. The complaint repeats no value (SECURITY A-04)."""
+    """Two rows hold what is to be unique. The complaint repeats no value."""
     store = await opened(place, [EARLIER])
     for number in range(2):
         await store.insert(EARLIER, Note(id=str(number), shelf="secret"))
