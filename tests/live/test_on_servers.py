@@ -231,6 +231,23 @@ def close_code(one: ClientConnection) -> int | None:
     return one.close_code
 
 
+def test_a_session_that_runs_out_ends_what_is_open() -> None:
+    """Nobody closes it, and nobody asks anything meanwhile."""
+    lifetimes = {"AUTHKIT_ACCESS_TOKEN_LIFETIME": "1", "AUTHKIT_REFRESH_TOKEN_LIFETIME": "3"}
+    more = {**lifetimes, "AUTHKIT_BASE_URL": ORIGIN, "AUTHKIT_REQUIRE_VERIFIED_EMAIL": "false"}
+    more["AUTHKIT_REVOCATION_POLL"] = str(POLL)
+    with launched("uvicorn-httptools", "tests.live.app:app", **more) as server:
+        call(server, "POST", "/api/users/register", body=registration())
+        cookies = sign_in(server)
+        began = time.monotonic()
+        with a_socket(server, "/echo", cookies) as echo, a_stream(server, "/quiet", cookies) as one:
+            assert one.read_until(b"data: hello")
+            assert one.read_until(b"\r\n0\r\n\r\n")
+            assert close_code(echo) == 4401
+        # Tokens name whole seconds.
+        assert 2 < time.monotonic() - began < 3 + BOUND
+
+
 def once(
     server: Launched, wanted: Callable[[dict[str, Any]], bool], every: float = 0.1
 ) -> dict[str, Any]:
