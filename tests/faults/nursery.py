@@ -7,6 +7,7 @@ standard input kills its eldest worker, and the end of that input ends all of th
 
 from __future__ import annotations
 
+import importlib
 import os
 import select
 import signal
@@ -16,6 +17,13 @@ import sys
 import uvicorn
 
 from tests.faults.app import build
+
+# What a kit imports when it is told to use it: here once, and not in each worker anew.
+for late in ("store.sql", "store.sqlite", "store.mongo", "mail.file"):
+    importlib.import_module(f"authkit_asgi.{late}")
+for late in ("sqlalchemy.dialects.postgresql.asyncpg", "uvicorn.lifespan.on", "uvloop"):
+    importlib.import_module(late)
+importlib.import_module("uvicorn.protocols.http.auto")
 
 
 def main(descriptor: int, count: int) -> None:
