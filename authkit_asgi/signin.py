@@ -57,7 +57,9 @@ class Ticket:
     purge_at: float | None = None
 
 
-TICKETS = Table(name="tickets", record=Ticket, indexes=(("purge_at",),), purge="purge_at")
+TICKETS = Table(
+    name="tickets", record=Ticket, indexes=(("user_id",), ("purge_at",)), purge="purge_at"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
