@@ -105,6 +105,16 @@ class Accounts:
         found = await self._store.find(USERS, {"email_key": key}, limit=1)
         return next((user for user in found if user.email_key == key and user.is_active), None)
 
+    async def by_any_id(self, user_id: str) -> User | None:
+        """The row: also of an account that was disabled, and the shell of a deleted one."""
+        return await self._store.get(USERS, user_id)
+
+    async def by_any_email(self, key: str) -> User | None:
+        """The row that holds this address, given as `email_key` has it: also of an account that
+        was disabled."""
+        found = await self._store.find(USERS, {"email_key": key}, limit=1)
+        return found[0] if found else None
+
     async def username_is_taken(self, username: str) -> bool:
         return await self._store.count(USERS, {"username_key": username_key(username)}) > 0
 
@@ -136,6 +146,11 @@ class Accounts:
         )
         await self._store.insert(USERS, user)
         return user
+
+    async def admit(self, user: User) -> None:
+        """Add an account that has a past elsewhere: with its id, its times and its hash. Raises
+        `store.Taken` with `id`, `email_key` or `username_key`."""
+        await self._store.insert(USERS, user)
 
     async def authenticate(self, email: str, password: str) -> User:
         """The account that this pair opens.

@@ -34,9 +34,13 @@ from authkit_asgi import __version__
 from authkit_asgi.accounts import User, public_profile
 from authkit_asgi.core.fields import EmailAddress
 from authkit_asgi.doctor import problems, warnings, weaknesses
-from authkit_asgi.errors import AuthError, NotFound, UsernameTaken
+from authkit_asgi.errors import AuthError, NotFound, StoreUnavailable, UsernameTaken
 from authkit_asgi.events import Registered, SessionsEnded
 from authkit_asgi.features.register import RegisterBody
+from authkit_asgi.importing import SourceProblem
+from authkit_asgi.importing.judging import Terms
+from authkit_asgi.importing.sources import SOURCES, source_from
+from authkit_asgi.importing.taking import Note, Report, Taking
 from authkit_asgi.kit import AuthKit
 from authkit_asgi.settings import Settings, SettingsError
 from authkit_asgi.store import Change, Inspectable, Range, Taken, TooNew
@@ -215,6 +219,31 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--user", metavar="EMAIL_OR_ID", help="all sessions of this account")
     which.add_argument("--session", metavar="ID", help="this one")
 
+    bring = command(
+        "import",
+        partial(_with_kit, _import),
+        "take over the accounts of another system",
+        IMPORT_HELP,
+    )
+    bring.add_argument("--from", dest="system", required=True, choices=SOURCES)
+    bring.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a file or a database URL; env:NAME reads it from the environment, - is stdin",
+    )
+    bring.add_argument("--table", metavar="NAME", help="the table or collection, if not the usual")
+    bring.add_argument("--write", action="store_true", help="do it; without, only tell")
+    bring.add_argument(
+        "--assume-verified",
+        action="store_true",
+        help="all addresses are known to be theirs, whatever the source says",
+    )
+    bring.add_argument(
+        "--drop-unfit-passwords",
+        action="store_true",
+        help="take people whose password hash cannot be used, without it",
+    )
+
     command("cleanup", partial(_with_kit, _cleanup), "remove the rows that are over", CLEANUP_HELP)
 
     check = command("check", _check, "find what is wrong before your users do", CHECK_HELP)
@@ -254,6 +283,15 @@ It counts in every running worker within AUTHKIT_REVOCATION_POLL seconds.
 examples:
   authkit-asgi revoke --user ada@example.com
   authkit-asgi revoke --session=3yMZ0r6vqUqTnXo5cF2m1g
+"""
+IMPORT_HELP = """\
+A dry run, until you add --write. Running it again takes only who is not there yet.
+
+examples:
+  authkit-asgi import --from next-auth-kit env:OLD_MONGODB_URI
+  authkit-asgi import --from fastapi-users sqlite:///old.db --write
+  authkit-asgi import --from django env:OLD_DATABASE_URL --assume-verified
+  sort people.jsonl | authkit-asgi import --from jsonl -
 """
 CLEANUP_HELP = """\
 Safe at any time, beside the running application. Once a day is plenty.
@@ -473,6 +511,79 @@ async def _user(kit: AuthKit, who: str) -> User:
     if user is None:
         raise NotFound("There is no such account.")
     return user
+
+
+async def _import(kit: AuthKit, args: argparse.Namespace) -> Told:
+    """No mail is sent, and nobody hears of it: these people have had their accounts for long."""
+    notes: list[Note] = []
+    said = 0
+
+    def tell(note: Note) -> None:
+        if args.json:
+            notes.append(note)
+        else:
+            print(_line(note))
+
+    def progress(report: Report) -> None:
+        nonlocal said
+        if not args.json and report.read - said >= 1000:
+            said = report.read
+            print(f"{report.read} rows ...", file=sys.stderr)
+
+    services = kit.services
+    terms = Terms(
+        system=args.system,
+        unfit=services.hashing.unfit,
+        now=kit.clock(),
+        assume_verified=args.assume_verified,
+        drop_unfit_passwords=args.drop_unfit_passwords,
+    )
+    taking = Taking(services.accounts, terms, write=args.write, tell=tell, progress=progress)
+    try:
+        source = source_from(args.system, _place(args.source), table=args.table)
+        try:
+            report = await taking.all_of(source)
+        finally:
+            await source.close()
+    except ImportError as error:
+        raise Problem("extra_missing", str(error)) from None
+    except (SourceProblem, StoreUnavailable) as error:
+        code = "source_unreadable" if isinstance(error, SourceProblem) else error.code
+        done = f" {taking.report.taken} accounts were taken until then; run it again to go on."
+        more = done if args.write and taking.report.read else ""
+        raise Problem(code, f"{error}{more}", {"report": taking.report.data}) from None
+    data = {"written": args.write, **report.data, "notes": [note.data for note in notes]}
+    return Told(_summary(report, written=args.write), data)
+
+
+def _place(source: str) -> str:
+    """What `env:NAME` stands for: a URL with a password in it is no argument (SECURITY W-16)."""
+    if not source.startswith("env:"):
+        return source
+    name = source.removeprefix("env:")
+    if name not in os.environ:
+        raise Problem("source_unreadable", f"The environment has no {name}.")
+    return os.environ[name]
+
+
+def _line(note: Note) -> str:
+    kind = note.code if note.code == "changed" else "skipped"
+    text = f"{kind}  {note.where}  {note.who}  {note.tells}"
+    # What stands in a foreign row may be written for this terminal.
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
+
+
+def _summary(report: Report, *, written: bool) -> list[str]:
+    lines = [
+        f"{report.read} rows read.",
+        f"{report.taken} {'taken' if written else 'would be taken'}: {report.admins} admins, "
+        f"{report.unverified} not verified, {report.disabled} disabled, "
+        f"{report.without_password} without a password, {report.changed} with changes.",
+        f"{report.there} there already, and left as they are.",
+        f"{report.skipped} skipped.",
+    ]
+    lines += [f"  {code}: {count}" for code, count in sorted(report.reasons.items())]
+    return lines if written else [*lines, "Nothing is written: add --write to do it."]
 
 
 async def _cleanup(kit: AuthKit, args: argparse.Namespace) -> Told:

@@ -30,7 +30,7 @@ LAYERS = (
     ("features",),
     ("kit",),
     ("__init__",),
-    ("testing", "doctor"),
+    ("testing", "doctor", "importing"),
     ("cli",),
     ("__main__",),
 )
