@@ -387,7 +387,7 @@ export class Session extends EventTarget {
       this.#active = false;
     } catch {
       this.#failures += 1;
-      this.#dueAt = this.#time() + backoff(this.#failures + 2);
+      this.#dueAt = this.#time() + backoff(this.#failures);
     } finally {
       this.#keeping = false;
       this.#tick();
