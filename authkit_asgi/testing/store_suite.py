@@ -19,11 +19,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from authkit_asgi.store import Range, Store, Table, Taken, Value, Where
 
 CROWD = 100  # tasks that want the same thing at the same moment
+MOMENTS = 40  # at which a verb is cancelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,10 +352,63 @@ class StoreSuite:
         assert await store.swap(PETS, "bob", expect={}, change={"age": 7})
         assert await store.add("after", expires_at=60.0, now=0.0) == 1
 
+    @pytest.mark.parametrize("verb", ["insert", "swap", "take", "delete", "add"])
+    async def test_a_verb_cancelled_at_any_moment_leaves_old_or_new(
+        self, store: Store, verb: str
+    ) -> None:
+        """Q-02: at each of its first awaits, and then while the database works; and no connection
+        is lost by it."""
+        counts: list[int] = []
+
+        async def ask(pet: Pet) -> None:
+            match verb:
+                case "insert":
+                    await store.insert(PETS, pet)
+                case "swap":
+                    change: dict[str, Value] = {"age": 9, "weight": 9.0}
+                    await store.swap(PETS, pet.id, expect={"age": 0}, change=change)
+                case "take":
+                    await store.take(PETS, pet.id)
+                case "delete":
+                    await store.delete(PETS, {"id": pet.id})
+                case _:
+                    counts.append(await store.add("tries", expires_at=60.0, now=0.0))
+
+        for moment in range(MOMENTS):
+            old = Pet(id=f"{moment:03}")
+            new = replace(old, age=9, weight=9.0) if verb == "swap" else None
+            if verb == "insert":
+                new = old
+            elif verb != "add":
+                await store.insert(PETS, old)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask, old)
+                await _wait(moment)
+                tasks.cancel_scope.cancel()
+            if verb != "add":
+                left = None if verb == "insert" else old
+                assert await store.get(PETS, old.id) in (left, new)
+        assert counts == sorted(set(counts))
+        tried = await store.add("tries", 0, expires_at=60.0, now=0.0)
+        assert len(counts) <= tried <= MOMENTS
+
+        async def look(_: int) -> int:
+            return await store.count(PETS, {"id": "nobody"})
+
+        assert await _crowd(look) == [0] * CROWD
+
     async def test_opening_twice_keeps_the_rows(self, store: Store) -> None:
         await store.insert(PETS, ADA)
         await store.open(TABLES)
         assert await store.get(PETS, "ada") == ADA
+
+
+async def _wait(moment: int) -> None:
+    """Half of the moments are one await apart, the others a fraction of a millisecond."""
+    for _ in range(min(moment, MOMENTS // 2)):
+        await anyio.lowlevel.checkpoint()
+    if moment > MOMENTS // 2:
+        await anyio.sleep((moment - MOMENTS // 2) * 0.0002)
 
 
 async def _fill(store: Store, pets: Iterable[Pet]) -> None:

@@ -375,38 +375,52 @@ async def test_rows_and_counters_that_are_over_go_away(tmp_path: Path) -> None:
 
 # Processes
 
+DRIVERS = pytest.mark.parametrize(
+    "driver",
+    [
+        pytest.param(
+            driver, marks=pytest.mark.promise("conformance", store=f"MongoDB by {told}"), id=driver
+        )
+        for driver, told in (("pymongo", "PyMongo"), ("motor", "Motor"))
+    ],
+)
 
+
+@DRIVERS
 async def test_swaps_of_four_processes_lose_nothing(
-    store: MongoStore, server: str, name: str
+    store: MongoStore, server: str, name: str, driver: str
 ) -> None:
     """Q-02."""
     await store.insert(PETS, Pet(id="shared", age=0))
-    assert sum(race("swap", server, name)) == 100
+    assert sum(race("swap", server, name, driver)) == 100
     assert await store.get(PETS, "shared") == Pet(id="shared", age=100)
 
 
+@DRIVERS
 async def test_of_four_processes_one_takes_each_row(
-    store: MongoStore, server: str, name: str
+    store: MongoStore, server: str, name: str, driver: str
 ) -> None:
     """Q-02."""
     for number in range(25):
         await store.insert(PETS, Pet(id=str(number)))
-    taken = [id for ids in race("take", server, name) for id in ids]
+    taken = [id for ids in race("take", server, name, driver) for id in ids]
     assert sorted(taken, key=int) == [str(number) for number in range(25)]
 
 
+@DRIVERS
 async def test_of_four_processes_one_gets_each_value(
-    store: MongoStore, server: str, name: str
+    store: MongoStore, server: str, name: str, driver: str
 ) -> None:
     """Q-01, Q-02."""
-    won = [turn for turns in race("insert", server, name) for turn in turns]
+    won = [turn for turns in race("insert", server, name, driver) for turn in turns]
     assert sorted(won) == list(range(25))
     assert await store.count(PETS, {}) == 25
 
 
-async def test_four_processes_lose_no_count(server: str, name: str) -> None:
+@DRIVERS
+async def test_four_processes_lose_no_count(server: str, name: str, driver: str) -> None:
     """Q-02."""
-    counts = [count for counts in race("add", server, name) for count in counts]
+    counts = [count for counts in race("add", server, name, driver) for count in counts]
     assert sorted(counts) == list(range(1, 101))
 
 
@@ -620,9 +634,9 @@ async def every_verb_names_the_outage(store: Store) -> None:
     assert answers == dict.fromkeys(VERBS, (StoreUnavailable, True))
 
 
-def race(task: str, url: str, name: str, processes: int = 4) -> list[Any]:
+def race(task: str, url: str, name: str, driver: str = "pymongo", processes: int = 4) -> list[Any]:
     """What each of some processes answers that begin the task at the same moment."""
-    racers = [start(task, url, name, number) for number in range(processes)]
+    racers = [start(task, url, name, number, driver) for number in range(processes)]
     for wait in (ready, go):  # all are ready before the first one goes
         for racer in racers:
             wait(racer)
@@ -631,9 +645,11 @@ def race(task: str, url: str, name: str, processes: int = 4) -> list[Any]:
     return [json.loads(answer) for answer in answers]
 
 
-def start(task: str, url: str, name: str, number: int) -> subprocess.Popen[str]:
+def start(
+    task: str, url: str, name: str, number: int, driver: str = "pymongo"
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.store.mongo_worker", task, url, name, str(number)],
+        [sys.executable, "-m", "tests.store.mongo_worker", driver, task, url, name, str(number)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -427,6 +427,7 @@ async def test_counters_that_are_over_go_away(store: SqlStore, database: str) ->
     assert await run_sql(database, "SELECT name FROM authkit_counters") == [("another",)]
 
 
+@pytest.mark.promise("conformance", store="PostgreSQL")
 async def test_swaps_of_four_processes_lose_nothing(store: SqlStore, database: str) -> None:
     """Q-02."""
     await store.insert(PETS, Pet(id="shared", age=0))
@@ -434,6 +435,7 @@ async def test_swaps_of_four_processes_lose_nothing(store: SqlStore, database: s
     assert await store.get(PETS, "shared") == Pet(id="shared", age=100)
 
 
+@pytest.mark.promise("conformance", store="PostgreSQL")
 async def test_of_four_processes_one_takes_each_row(store: SqlStore, database: str) -> None:
     """Q-02."""
     for number in range(25):
@@ -442,6 +444,7 @@ async def test_of_four_processes_one_takes_each_row(store: SqlStore, database: s
     assert sorted(taken, key=int) == [str(number) for number in range(25)]
 
 
+@pytest.mark.promise("conformance", store="PostgreSQL")
 async def test_of_four_processes_one_gets_each_value(store: SqlStore, database: str) -> None:
     """Q-01, Q-02."""
     won = [turn for turns in race("insert", database) for turn in turns]
@@ -449,6 +452,7 @@ async def test_of_four_processes_one_gets_each_value(store: SqlStore, database: 
     assert await store.count(PETS, {}) == 25
 
 
+@pytest.mark.promise("conformance", store="PostgreSQL")
 async def test_four_processes_lose_no_count(store: SqlStore, database: str) -> None:
     """Q-02."""
     counts = [count for counts in race("add", database) for count in counts]

@@ -53,6 +53,7 @@ async def store(path: Path) -> AsyncIterator[SqliteStore]:
 # Several processes
 
 
+@pytest.mark.promise("conformance", store="SQLite")
 async def test_swaps_of_four_processes_lose_nothing(store: SqliteStore, path: Path) -> None:
     """Q-02."""
     await store.insert(PETS, Pet(id="shared", age=0))
@@ -60,6 +61,7 @@ async def test_swaps_of_four_processes_lose_nothing(store: SqliteStore, path: Pa
     assert await store.get(PETS, "shared") == Pet(id="shared", age=100)
 
 
+@pytest.mark.promise("conformance", store="SQLite")
 async def test_of_four_processes_one_takes_each_row(store: SqliteStore, path: Path) -> None:
     """Q-02."""
     for number in range(25):
@@ -68,6 +70,7 @@ async def test_of_four_processes_one_takes_each_row(store: SqliteStore, path: Pa
     assert sorted(taken, key=int) == [str(number) for number in range(25)]
 
 
+@pytest.mark.promise("conformance", store="SQLite")
 async def test_of_four_processes_one_gets_each_value(store: SqliteStore, path: Path) -> None:
     """Q-01, Q-02."""
     won = [turn for turns in race("insert", path) for turn in turns]
@@ -75,6 +78,7 @@ async def test_of_four_processes_one_gets_each_value(store: SqliteStore, path: P
     assert await store.count(PETS, {}) == 25
 
 
+@pytest.mark.promise("conformance", store="SQLite")
 async def test_four_processes_lose_no_count(store: SqliteStore, path: Path) -> None:
     """Q-02."""
     counts = [count for counts in race("add", path) for count in counts]
