@@ -166,6 +166,7 @@ class AuthMiddleware:
             return await self.app(scope, receive, send)
         now = self._clock()
         visit = self._recall(scope["headers"], now)
+        identity: Identity | None = None
         answer: Answer | None = None
         if visit is NOBODY:
             if access is PROTECTED:
@@ -173,14 +174,14 @@ class AuthMiddleware:
             told = self._told(scope, NOBODY)
         elif visit is not None and access is PROTECTED and scope["method"] in SAFE_METHODS:
             # What most requests are: from a browser that was here before, to a page of the app.
-            who = visit.identity or ANONYMOUS
-            answer = Answer(self.live, visit.identity, send, as_private)
-            told = {**scope, "user": who, "auth": who.credentials, LIVE: self.live}
+            identity = visit.identity
+            answer = Answer(self.live, identity, send, as_private)
+            told = self._told(scope, visit)
         else:
             admitted = await self._admit(visit, access, scope, receive, send, now)
             if admitted is None:
                 return None
-            visit, answer, told = admitted
+            identity, answer, told = admitted
         if answer is None:
             await self.app(told, receive, send)
         else:
@@ -195,8 +196,8 @@ class AuthMiddleware:
                     answer.stream.leave()
             if answer.stream is not None and answer.stream.is_over:
                 await answer.stream.settled()
-        if self._unconfirmed and visit.identity is not None:
-            await self._confirm(visit.identity, scope)
+        if self._unconfirmed and identity is not None:
+            await self._confirm(identity, scope)
             await self._guard.purging.turn(self._clock())
         if self._revocations.is_owed:
             await self._repair()
@@ -221,7 +222,7 @@ class AuthMiddleware:
         receive: Receive,
         send: Send,
         now: float,
-    ) -> tuple[Visit, Answer | None, Scope] | None:
+    ) -> tuple[Identity | None, Answer | None, Scope] | None:
         """Whoever takes a closer look: who asks, how the answer is sent, and what the app is told.
         None: the request was answered here."""
         if visit is None:
@@ -251,7 +252,7 @@ class AuthMiddleware:
             return None
         elif foreign:  # anybody may ask here, but another site not in our visitor's name
             visit = replace(visit, identity=None, pair=None)
-        return visit, self._answer(visit, access, scope, send), self._told(scope, visit)
+        return visit.identity, self._answer(visit, access, scope, send), self._told(scope, visit)
 
     def _answer(self, visit: Visit, access: Access, scope: Scope, send: Send) -> Answer | None:
         """How the answer is sent. None: as the app sends it, by the very `send` of the server."""
