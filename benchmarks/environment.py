@@ -35,7 +35,8 @@ def _install(python: Path) -> None:
     if done.exists() and done.read_text() == wanted:
         return
     print("Installing the peers into .bench (once; a minute or two) …", file=sys.stderr)
-    venv.create(HOME, with_pip=True, clear=True)
+    if not python.exists():
+        venv.create(HOME, with_pip=True, clear=True)
     pip: list[str | Path] = [
         python,
         "-m",
