@@ -114,7 +114,7 @@ async def measured(few: str, many: str, users: int, samples: int) -> dict[str, l
         for question in ("sign-in", "refresh", "list"):
             times[question] = [[], []]
             for number in range(samples + WARM):
-                for place, one in enumerate((small, large)):
+                for place, one in random.sample([(0, small), (1, large)], 2):
                     took = await one.ask(question)
                     if number >= WARM:
                         times[question][place].append(took)

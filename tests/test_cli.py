@@ -25,6 +25,7 @@ from authkit_asgi.kit import AuthKit
 from authkit_asgi.links import LINKS
 from authkit_asgi.sessions import SESSIONS, TokenPair
 from authkit_asgi.settings import DAY, Settings
+from authkit_asgi.store import mounts
 
 T = TypeVar("T")
 
@@ -278,6 +279,16 @@ def test_secrets_are_lines_for_an_env_file(shell: Shell, tmp_path: Path) -> None
     assert not any(
         secret in shell.out + shell.err for secret in re.findall(r"\w{64}", file.read_text())
     )
+
+
+def test_check_says_what_the_store_warns_of(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(f"31 22 0:27 / {tmp_path} rw - nfs4 server:/export rw\n")
+    monkeypatch.setattr(mounts, "MOUNTS", table)
+    [warning] = [one for one in shell.data("check")["warnings"] if "nfs4" in one]
+    assert warning.startswith("AUTHKIT_DATABASE_URL: The SQLite file lies on a nfs4 file system")
 
 
 # ---- migrate
@@ -686,6 +697,12 @@ GOOD = {**HTTPS, **MAIL, **FILE, "FORWARDED_ALLOW_IPS": "10.0.0.1"}
         pytest.param(
             {**GOOD, "AUTHKIT_DATABASE_URL": "sqlite:///a.db"}, ["relative"], id="a relative path"
         ),
+        pytest.param(
+            {**GOOD, "AUTHKIT_ACCESS_TOKEN_LIFETIME": "70"},
+            ["ACCESS_TOKEN_LIFETIME"],
+            id="S-04 refreshes as close together as those of one race",
+        ),
+        pytest.param({**GOOD, "AUTHKIT_ACCESS_TOKEN_LIFETIME": "71"}, [], id="S-04 just apart"),
         pytest.param(
             {"AUTHKIT_DATABASE_URL": "sqlite:///a.db", "AUTHKIT_MAIL_URL": "console:"},
             [],
