@@ -141,12 +141,15 @@ class PathRules:
         /api       /docs       itself: the server had cut the root off
         /api       /api/docs   /docs; a rule may name /api/docs as well, but only to close it
         /api       /apiadmin   itself (Starlette), or /admin (routers that forget the boundary)
+        /api       /x/api/y    itself, or /y: Litestar cuts at the first /api, wherever it stands
         """
         if not is_path(path) or STRANGE.search(path):
             return Access.PROTECTED
-        if not root_path or not path.startswith(root_path):
+        if not root_path or root_path not in path:
             return self._judge(path)
-        rest = path[len(root_path) :]
+        before, _, rest = path.partition(root_path)
+        if before:
+            return stricter(self._judge(path), self._judge(f"/{rest.removeprefix('/')}"))
         if rest and rest[0] != "/":
             return stricter(self._judge(path), self._judge(f"/{rest}"))
         relative = self._judge(rest or "/")

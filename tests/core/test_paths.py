@@ -150,6 +150,10 @@ def test_a_public_default_leaves_protected_what_is_named(path: str, access: Acce
         pytest.param("/do", "/docs", PROTECTED, id="P-10 some read /cs"),
         pytest.param("/public/x", "/public/xyz", PROTECTED, id="P-10 some read /yz"),
         pytest.param("/", "/docs", PUBLIC, id="a root that is none"),
+        pytest.param("/app", "/public/app/admin", PROTECTED, id="P-10 Litestar reads /admin"),
+        pytest.param("/app", "/public/app/docs", PUBLIC, id="P-10 the root within, both public"),
+        pytest.param("/app", "/public/x/app", PUBLIC, id="P-10 Litestar reads /"),
+        pytest.param("pub", "/public/admin", PROTECTED, id="P-10 a root without its slash"),
     ],
 )
 def test_the_rules_see_the_path_within_the_app(root_path: str, path: str, access: Access) -> None:
