@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from authkit_asgi.accounts import USERS
 from authkit_asgi.broadcast.urls import broadcast_from_settings
+from authkit_asgi.core.rotation import longest_race
 from authkit_asgi.errors import StoreUnavailable
 from authkit_asgi.links import LINKS
 from authkit_asgi.mail import Letter, MailError
@@ -128,6 +129,10 @@ def warnings(settings: Settings) -> list[str]:
         ),
         f"AUTHKIT_MAIL_URL: {mail}: delivers to nobody, and keeps live links on this machine": (
             public and mail in ("console", "file")
+        ),
+        "AUTHKIT_ACCESS_TOKEN_LIFETIME: with refreshes that close together, a thief who keeps the "
+        "owner's time is taken for a slow line (AUTHKIT_REFRESH_GRACE)": (
+            settings.access_token_lifetime <= longest_race(settings.refresh_grace)
         ),
         UVICORN_BELIEVES: public and _uvicorn_believes_forwarded(),
     }

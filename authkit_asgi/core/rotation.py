@@ -111,6 +111,12 @@ def judge(session: Session | None, presented: Claims, *, now: float, grace: floa
             return Verdict.REUSED if ahead > 0 else Verdict.ROLLED_BACK
 
 
+def longest_race(grace: float) -> float:
+    """For how many seconds after it was minted a sibling of the parent may be taken for an answer
+    of the same race. Whoever refreshes less often than that cannot share a session."""
+    return 2 * grace + CLOCK_SKEW
+
+
 def _may_join(session: Session, presented: Claims, *, now: float, grace: float) -> bool:
     if session.parent in (None, presented.token_id):
         began = max(session.rotated_at, session.confirmed_at or 0)
