@@ -15,7 +15,9 @@ from typing import IO, Any
 import anyio
 import asyncpg
 import pytest
-from sqlalchemy import event
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from authkit_asgi.accounts import USERS
@@ -265,6 +267,23 @@ async def test_what_opening_makes_is_what_alembic_would(engine: AsyncEngine, dat
     await store.close()
 
 
+async def test_an_alembic_finds_nothing_to_do_after_the_start(
+    store: SqlStore, engine: AsyncEngine
+) -> None:
+    """And something, where a table is not there yet."""
+
+    def differences(connection: Connection, tables: list[Table[Any]]) -> list[Any]:
+        context = MigrationContext.configure(connection)
+        found: list[Any] = compare_metadata(context, metadata_of(tables))
+        return found
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences, TABLES) == []
+        [missing, *_] = await connection.run_sync(differences, [*TABLES, USERS])
+    assert missing[0] == "add_table"
+    assert missing[1].name == "authkit_users"
+
+
 def test_the_examples_of_the_documentation_work(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = settings()
     monkeypatch.setenv("AUTHKIT_BASE_URL", chosen.base_url)
@@ -275,6 +294,7 @@ def test_the_examples_of_the_documentation_work(monkeypatch: pytest.MonkeyPatch)
     for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(compile(example, "databases.md", "exec", dont_inherit=True), names)
     assert isinstance(names["kit"].store, SqlStore)
+    assert names["BADGES"].version == 3
     assert {"authkit_users", "authkit_sessions"} < set(names["target_metadata"].tables)
 
 
