@@ -21,11 +21,11 @@ class Row:
 
 
 def at_most(what: str, figure: float, target: float, unit: str = "×") -> Row:
-    return Row(what, f"{figure:.3g} {unit}", f"at most {target:g} {unit}", figure <= target)
+    return Row(what, f"{figure:.3g} {unit}", f"at most {target:.3g} {unit}", figure <= target)
 
 
 def at_least(what: str, figure: float, target: float, unit: str = "×") -> Row:
-    return Row(what, f"{figure:.3g} {unit}", f"at least {target:g} {unit}", figure >= target)
+    return Row(what, f"{figure:.3g} {unit}", f"at least {target:.3g} {unit}", figure >= target)
 
 
 def as_json(title: str, rows: list[Row], **more: Any) -> str:
