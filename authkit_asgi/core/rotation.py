@@ -97,18 +97,20 @@ def judge(session: Session | None, presented: Claims, *, now: float, grace: floa
     one ahead             a sibling of it   later                                 REUSED
     further ahead         any               any time                              REUSED
 
-    In words: exchange it; a twin, or a lost answer; two browsers go on with one session; someone
-    kept a copy; the store lost a write.
+    DEAD: sign in again. ROLLED_BACK: the store lost a write. ROTATE: exchange it. JOIN: a twin, or
+    a lost answer. REUSED: two go on with one session, or someone kept a copy.
     """
     if session is None or is_over(session, now=now):
         return Verdict.DEAD
     match session.generation - presented.generation:
+        case ahead if ahead < 0:
+            return Verdict.ROLLED_BACK
         case 0:
             return Verdict.ROTATE
         case 1 if _may_join(session, presented, now=now, grace=grace):
             return Verdict.JOIN
-        case ahead:
-            return Verdict.REUSED if ahead > 0 else Verdict.ROLLED_BACK
+        case _:
+            return Verdict.REUSED
 
 
 def longest_race(grace: float) -> float:
