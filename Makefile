@@ -10,7 +10,7 @@ demo: demo-setup ## Serve the sample app on http://localhost:8000 (PORT=8001 mak
 
 test: dev-setup ## Run all tests, those in a browser too (ARGS="-k walks" for some)
 	@scripts/chromium.sh
-	.venv/bin/pytest $(ARGS)
+	.venv/bin/pytest -n 3 --dist loadfile $(ARGS)
 
 check: dev-setup ## Judge format, style and types
 	.venv/bin/ruff format --check

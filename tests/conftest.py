@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from tests.promises import pytest_collection_modifyitems, pytest_terminal_summary
+import pytest
 
-__all__ = ["pytest_collection_modifyitems", "pytest_terminal_summary"]
+from tests import promises, telling
+from tests.promises import pytest_runtest_makereport, pytest_runtest_setup
+from tests.telling import tell
+
+__all__ = ["pytest_runtest_makereport", "pytest_runtest_setup", "tell"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    telling.summarise(terminalreporter)
+    promises.summarise(terminalreporter)

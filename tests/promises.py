@@ -21,6 +21,8 @@ from typing import Literal
 
 import pytest
 
+from tests.telling import reports
+
 STORES = ("memory", "SQLite", "PostgreSQL", "MongoDB by PyMongo", "MongoDB by Motor")
 PROMISES = ("conformance", "rotation", "single use", "limits", "faults")
 OUTCOMES: tuple[Literal["passed", "failed", "error", "skipped"], ...] = (
@@ -49,30 +51,37 @@ class Proof:
     store: str
 
 
-_PROOFS = pytest.StashKey[dict[str, Proof]]()
+PROOF, PROVED_ON = "proof", "version"  # what a report carries, from whichever process it ran in
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    proofs = config.stash.setdefault(_PROOFS, {})
-    for item in items:
-        if (proof := _proof(item)) is not None:
-            proofs[item.nodeid] = proof
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if (proof := _proof(item)) is not None:
+        item.user_properties.append((PROOF, [proof.promise, proof.store]))
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    proofs = config.stash.get(_PROOFS, {})
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    proof = _proof(item) if call.when == "call" else None
+    if proof is not None and proof.store in VERSIONS:  # by now, its server was asked
+        item.user_properties.append((PROVED_ON, [proof.store, VERSIONS[proof.store]]))
+
+
+def summarise(reporter: pytest.TerminalReporter) -> None:
     counted: Counter[tuple[Proof, str]] = Counter()
     for outcome in OUTCOMES:
-        for report in terminalreporter.getreports(outcome):
-            proof = proofs.get(report.nodeid)
-            if proof is not None and (report.when == "call" or outcome != "passed"):
-                counted[proof, outcome] += 1
+        for report in reports(reporter, outcome):
+            if report.when != "call" and outcome == "passed":
+                continue
+            for name, told in report.user_properties:
+                if name == PROOF and isinstance(told, list):
+                    counted[Proof(*told), outcome] += 1
+                elif name == PROVED_ON and isinstance(told, list):
+                    VERSIONS[told[0]] = told[1]
     if counted:
-        terminalreporter.section("promises kept on every database")
+        reporter.section("promises kept on every database")
         for line in _aligned(_table(counted)):
-            terminalreporter.line(line)
+            reporter.line(line)
 
 
 def _proof(item: pytest.Item) -> Proof | None:

@@ -19,8 +19,6 @@ from tests.machines.street import Place, Street
 
 RUN = 50  # steps, at most, before a street is left for a new one
 
-PLAYED: dict[str, str] = {}  # what the summary of the test run tells: a store, and what happened
-
 
 async def memory() -> Store:
     return MemoryStore()

@@ -14,9 +14,10 @@ from authkit_asgi.store import Store
 from authkit_asgi.store.mongo import MongoStore
 from authkit_asgi.store.sql import SqlStore
 from authkit_asgi.store.sqlite import SqliteStore
-from tests.machines.places import PLAYED, memory, place, play
+from tests.machines.places import memory, place, play
 from tests.machines.street import Place
 from tests.store.services import run_sql
+from tests.telling import Tell
 
 
 @pytest.fixture
@@ -92,13 +93,16 @@ def on(store: str, fixture: str, steps: int) -> Any:
         on("MongoDB by Motor", "on_motor", 1_000),
     ],
 )
-def test_the_machine_plays(fixture: str, steps: int, request: pytest.FixtureRequest) -> None:
+def test_the_machine_plays(
+    fixture: str, steps: int, request: pytest.FixtureRequest, tell: Tell
+) -> None:
     """S-02, S-03, S-04, S-05, S-06, S-08, S-10, S-24, Q-07, Q-09."""
     here: Place = request.getfixturevalue(fixture)
     play(here, steps)
     met = here.happened
     told = ", ".join(f"{count} {name}" for name, count in met.most_common())
-    PLAYED[fixture.replace("_", " ")] = f"{here.steps} steps: {told}"
+    heading = "a machine played browsers on bad lines, and a thief"
+    tell(heading, f"{fixture.replace('_', ' ')}: {here.steps} steps: {told}")
     # It proves nothing by standing about.
     assert min(met["rotate"], met["join"], met["outage"], met["theft"]) > 0
     assert met["reused"] > 0 or steps < 10_000

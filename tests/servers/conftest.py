@@ -13,6 +13,7 @@ from tests.servers.groups import Group, group
 from tests.store.conftest import postgres_url as postgres_url
 from tests.store.mongod import running
 from tests.store.services import run_sql
+from tests.telling import Tell
 
 STORES = ("SQLite", "PostgreSQL", "MongoDB by PyMongo")
 
@@ -52,23 +53,10 @@ def workers(
             yield running_group
 
 
-FIGURES = pytest.StashKey[list[str]]()
-
-
 @pytest.fixture
-def record_figures(request: pytest.FixtureRequest) -> Callable[[str], None]:
+def record_figures(request: pytest.FixtureRequest, tell: Tell) -> Callable[[str], None]:
     """A line of what was measured, for the end of the run."""
-    lines = request.config.stash.setdefault(FIGURES, [])
     where = (
         request.node.callspec.params.get("workers", "") if hasattr(request.node, "callspec") else ""
     )
-    return lambda line: lines.append(f"{where}: {line}" if where else line)
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if lines := config.stash.get(FIGURES, []):
-        terminalreporter.section("measured over four workers")
-        for line in lines:
-            terminalreporter.line(line)
+    return lambda line: tell("measured over four workers", f"{where}: {line}" if where else line)
