@@ -206,7 +206,7 @@ def _name(value: object, notes: list[str]) -> str:
     visit to the settings asks for what is missing."""
     if value is None or value == "":
         return ""
-    text = value.strip() if isinstance(value, str) else ""
+    text = value.strip() if isinstance(value, str) else "\0"
     try:
         name = _NAME.validate_python(text[:30].ljust(2, "x"))
     except ValidationError:

@@ -38,9 +38,9 @@ class NextAuthKit:
 
     def __init__(self, place: str, *, table: str | None = None) -> None:
         try:
-            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-                place, serverSelectionTimeoutMS=PATIENCE
-            )
+            said = "serverselectiontimeoutms=" in place.lower()
+            patience: dict[str, Any] = {} if said else {"serverSelectionTimeoutMS": PATIENCE}
+            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(place, **patience)
             self._collection = self._client.get_default_database("test")[table or "users"]
         except (PyMongoError, ValueError, TypeError) as error:  # its words may hold the URL
             raise SourceProblem(

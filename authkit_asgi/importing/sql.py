@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -21,8 +22,9 @@ except ImportError as missing:
 
 from authkit_asgi.importing import BATCH, Person, SourceProblem, Unreadable
 
-# What `postgresql:` alone means to SQLAlchemy is a library that this package does not use.
-DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+# To SQLAlchemy, these mean a library that this package does not use, or another way of saying
+# `sslmode`: they mean here what they mean in AUTHKIT_DATABASE_URL.
+OURS = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
 class _Table:
@@ -34,10 +36,7 @@ class _Table:
 
     def __init__(self, place: str, *, table: str | None = None) -> None:
         try:
-            url = sa.make_url(place)
-            url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
-            is_async = url.get_dialect().is_async
-            self._engine = create_async_engine(url) if is_async else sa.create_engine(url)
+            self._engine = _engine(place)
         except ModuleNotFoundError as missing:
             raise SourceProblem(f"This database needs a driver: {missing.name}.") from None
         except (ArgumentError, NoSuchModuleError, ValueError) as error:
@@ -45,8 +44,6 @@ class _Table:
                 "The source must be a URL of SQLAlchemy, like sqlite:///old.db or "
                 "postgresql://user:password@host/database."
             ) from error
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            raise SourceProblem(f"There is no file {url.database}.")  # and none is made
         schema, _, self._name = (table or self.default).rpartition(".")
         self._schema = schema or None
 
@@ -73,7 +70,7 @@ class _Table:
                 async with self._engine.connect() as connection:
                     return await connection.run_sync(work)
             return await anyio.to_thread.run_sync(_in_connection, self._engine, work)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, ValueError, TypeError) as error:
             cause = type(getattr(error, "orig", None) or error).__name__
             raise SourceProblem(f"The database cannot be read ({cause}).") from None
 
@@ -106,6 +103,16 @@ class _Table:
 def _in_connection(engine: sa.Engine, work: Callable[[sa.Connection], Any]) -> Any:
     with engine.connect() as connection:
         return work(connection)
+
+
+def _engine(place: str) -> AsyncEngine | sa.Engine:
+    if place.partition(":")[0] in OURS:
+        engine: AsyncEngine = import_module("authkit_asgi.store.sql").engine_for(place, 1)
+        return engine
+    url = sa.make_url(place)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise SourceProblem(f"There is no file {url.database}.")  # and none is made
+    return create_async_engine(url) if url.get_dialect().is_async else sa.create_engine(url)
 
 
 class FastapiUsers(_Table):

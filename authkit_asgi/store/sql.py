@@ -98,7 +98,7 @@ class SqlStore:
         self, database: str | AsyncEngine, *, prefix: str = "authkit_", connections: int = 10
     ) -> None:
         self._is_ours = isinstance(database, str)
-        engine = _engine(database, connections) if isinstance(database, str) else database
+        engine = engine_for(database, connections) if isinstance(database, str) else database
         if (engine.dialect.name, engine.dialect.driver) != ("postgresql", "asyncpg"):
             raise ValueError("SqlStore speaks to PostgreSQL by asyncpg: postgresql+asyncpg://…")
         self._pool = engine
@@ -347,7 +347,9 @@ async def _found(connection: AsyncConnection, schema: Schema) -> Found:
     return Found(there, versions)
 
 
-def _engine(url: str, connections: int) -> AsyncEngine:
+def engine_for(url: str, connections: int) -> AsyncEngine:
+    """An engine that understands the URL as asyncpg does. Raises `ValueError`, at the latest when
+    it connects."""
     dsn = _dsn(url)
 
     async def connect() -> Any:
