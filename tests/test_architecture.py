@@ -38,7 +38,6 @@ APART = ("client",)
 HOMES = {
     "jwt": "core/tokens.py",
     "bcrypt": "core/passwords.py",
-    "argon2": "core/foreign_hashes.py",
     "sqlite3": "store/sqlite.py",
     "asyncpg": "store/sql.py",
     "redis": "broadcast/redis.py",
@@ -126,7 +125,7 @@ def test_a_library_has_one_home(library: str, home: str) -> None:
     assert users == {home}
 
 
-@pytest.mark.parametrize("folder", ["store", "mail", "broadcast", "features"])
+@pytest.mark.parametrize("folder", ["store", "mail", "broadcast", "features", "importing"])
 def test_a_contract_imports_none_of_its_members(folder: str) -> None:
     for name in imported(PACKAGE / folder / "__init__.py"):
         assert not name.startswith(f"authkit_asgi.{folder}.")
@@ -150,7 +149,7 @@ def test_the_root_gives_the_few_names_most_people_need() -> None:
 
 def test_importing_the_package_imports_no_extra() -> None:
     loaded = loaded_by("from authkit_asgi import AuthKit, AuthMiddleware, Settings, guard")
-    extras = {"aiosmtplib", "resend", "httpx", "httpx2", "redis"}
+    extras = {"aiosmtplib", "argon2", "resend", "httpx", "httpx2", "redis"}
     assert not loaded & (extras | {"trio", "sqlite3", "pytest"})
 
 

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-
-try:
-    import argon2
-except ModuleNotFoundError:  # the extra; `lacking` names it
-    argon2 = None  # type: ignore[assignment]
+from importlib import import_module
+from types import ModuleType
 
 LACKING = "Argon2 hashes need a library: pip install 'authkit-asgi[argon2]'"
 
@@ -75,7 +73,7 @@ def read(stored: str) -> ForeignHash | None:
 
 def lacking(stored: str) -> str | None:
     """What to install before this hash can be read, as a sentence without its end, or None."""
-    return LACKING if argon2 is None and _ARGON2.fullmatch(stored) else None
+    return LACKING if _ARGON2.fullmatch(stored) and not _library() else None
 
 
 def _pbkdf2(found: re.Match[str]) -> ForeignHash:
@@ -91,6 +89,7 @@ def _pbkdf2(found: re.Match[str]) -> ForeignHash:
 
 
 def _argon2(found: re.Match[str]) -> ForeignHash | None:
+    argon2 = _library()
     if argon2 is None:
         return None
     memory, passes, lanes = (int(found[name]) for name in ("memory", "passes", "lanes"))
@@ -101,7 +100,7 @@ def _argon2(found: re.Match[str]) -> ForeignHash | None:
     version = int(found["version"] or 16)  # the first version did not say so
 
     def derive(password: bytes) -> bytes:
-        return hashed(
+        derived: bytes = hashed(
             password,
             salt,
             time_cost=passes,
@@ -111,9 +110,19 @@ def _argon2(found: re.Match[str]) -> ForeignHash | None:
             type=kind,
             version=version,
         )
+        return derived
 
     steps = -(-memory * passes // KIBIBYTES_PER_STEP)
     return ForeignHash(digest=digest, steps=steps, derive=derive)
+
+
+@functools.cache
+def _library() -> ModuleType | None:
+    """Of the extra: imported when the first Argon2 hash is met."""
+    try:
+        return import_module("argon2")
+    except ModuleNotFoundError:
+        return None
 
 
 def _unpadded(text: str) -> bytes:

@@ -148,7 +148,7 @@ def test_a_wrong_password_takes_as_long_as_without_an_account() -> None:
 
 def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = argon()
-    monkeypatch.setattr(foreign_hashes, "argon2", None)
+    monkeypatch.setattr(foreign_hashes, "_library", lambda: None)
     unfit = QUICK.unfit(stored)
     assert unfit is not None
     assert "authkit-asgi[argon2]" in unfit

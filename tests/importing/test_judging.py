@@ -42,7 +42,7 @@ def test_an_address_is_enough() -> None:
         pytest.param({"email": None}, "no_email", id="no address"),
         pytest.param({"email": ""}, "no_email", id="an empty one"),
         pytest.param({"email": "ada@"}, "invalid_email", id="half of one"),
-        pytest.param({"email": {"$gt": ""}}, "invalid_email", id="an operator"),
+        pytest.param({"email": {"$gt": ""}}, "invalid_email", id="N-02 an operator"),
         pytest.param({"email": "a@x.com\r\nBcc: b@x.com"}, "invalid_email", id="a header"),
         pytest.param({"email": "a" * 300 + "@x.com"}, "invalid_email", id="a long one"),
         pytest.param({"password_hash": "hunter22"}, "unfit_password", id="a clear password"),

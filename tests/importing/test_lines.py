@@ -29,6 +29,7 @@ def person(number: int) -> dict[str, object]:
 
 
 def test_what_is_no_person_is_named_by_its_line(shell: Shell, tmp_path: Path) -> None:
+    """SECURITY N-05, N-06, W-16."""
     file = lines(
         tmp_path / "people",
         ADA,
@@ -88,7 +89,7 @@ def test_a_dry_run_tells_what_writing_does(shell: Shell, tmp_path: Path) -> None
 
 
 def test_a_terminal_is_written_to_by_nobody_else(shell: Shell, tmp_path: Path) -> None:
-    """SECURITY A-08: a row may hold what a terminal takes for commands."""
+    """SECURITY A-04: a row may hold what a terminal takes for commands."""
     file = lines(tmp_path / "people", {"email": "\x1b]0;owned\x07\u202e@x"}, ADA)
     assert shell.run("import", "--from", "jsonl", file) == 0
     assert "\x1b" not in shell.out
@@ -119,7 +120,7 @@ def test_a_file_that_cannot_be_read(shell: Shell, words: tuple[str, ...], says: 
 
 
 def test_after_kill_it_goes_on(environment: dict[str, str], shell: Shell, tmp_path: Path) -> None:
-    """SECURITY Q: killed in the middle of writing; each account is whole, and none is lost."""
+    """SECURITY Q-03: killed in the middle of writing; each account is whole, and none is lost."""
     file = lines(tmp_path / "people", *(person(number) for number in range(600)))
     program = [sys.executable, "-m", "authkit_asgi", "import", "--from", "jsonl", "-", "--write"]
     process = subprocess.Popen(program, stdin=subprocess.PIPE, env=environment)
@@ -145,7 +146,7 @@ def test_after_kill_it_goes_on(environment: dict[str, str], shell: Shell, tmp_pa
 
 
 def test_memory_does_not_grow_with_the_file(environment: dict[str, str], tmp_path: Path) -> None:
-    """SECURITY D: of five times as many people, no more are held at once."""
+    """SECURITY D-04: of five times as many people, no more are held at once."""
     terms = Terms(system="jsonl", unfit=Passwords(rounds=4, min_length=8).unfit, now=2e9)
 
     def tidy(report: Report) -> None:
