@@ -1,6 +1,6 @@
 # Each target does its own set-up; nothing has to be typed before it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean dev-setup demo-setup
+.PHONY: help demo test check bench matrix docs clean dev-setup demo-setup
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -20,6 +20,9 @@ check: dev-setup ## Judge format, style and types
 
 bench: dev-setup ## Run the benchmarks
 	@scripts/bench.sh
+
+matrix: dev-setup ## Try all servers with all frameworks, and write docs/matrix.md
+	.venv/bin/python -m tests.matrix.table
 
 docs: dev-setup ## Build the documentation into site/
 	.venv/bin/zensical build --strict --clean

@@ -1,0 +1,40 @@
+"""Runs the cells of the matrix, some at a time, and shows the table at the end of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import cast
+
+import pytest
+
+from tests.matrix.cells import Outcome, run
+from tests.matrix.table import AT_ONCE, plain
+
+Cell = tuple[str, str]
+DONE: dict[Cell, Outcome] = {}
+
+
+@pytest.fixture(scope="session")
+def running(request: pytest.FixtureRequest) -> Iterator[Mapping[Cell, Future[Outcome]]]:
+    """Those cells that a test of this run asks for."""
+    asked: dict[Cell, None] = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and "outcome" in item.fixturenames:
+            asked[cast("Cell", item.callspec.params["cell"])] = None
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {cell: pool.submit(run, *cell) for cell in asked}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def outcome(cell: Cell, running: Mapping[Cell, Future[Outcome]]) -> Outcome:
+    DONE[cell] = running[cell].result()
+    return DONE[cell]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if DONE:
+        terminalreporter.section("servers, frameworks and hostile requests")
+        for line in plain(DONE):
+            terminalreporter.line(line)
