@@ -145,18 +145,18 @@ async def whole_to_statements(store: Store, rounds: int) -> tuple[list[float], l
 async def in_turn(
     one: Work, other: Work, *, rounds: int, turn: int
 ) -> tuple[list[float], list[float]]:
-    """The two take turns, call by call, so that both see the same weather."""
+    """Each does a few in a row, then the other: both see the same weather, and neither the
+    other's leftovers in the processor's caches."""
     medians: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
-        times: tuple[list[float], list[float]] = ([], [])
-        for _ in range(turn):
-            for work, took in zip((one, other), times, strict=True):
+        for work, kept in zip((one, other), medians, strict=True):
+            times = []
+            for _ in range(turn):
                 began = time.perf_counter()
                 await work()
-                took.append(time.perf_counter() - began)
-        if number:  # the first round warms up
-            for kept, took in zip(medians, times, strict=True):
-                kept.append(statistics.median(took))
+                times.append(time.perf_counter() - began)
+            if number:  # the first round warms up
+                kept.append(statistics.median(times))
     return medians
 
 
