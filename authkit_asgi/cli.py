@@ -24,6 +24,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -183,6 +184,9 @@ def _parser() -> argparse.ArgumentParser:
         return one
 
     command("secret", _secret, "print two new secrets, as lines for an env file", SECRET_HELP)
+    keys = command("keys", _keys, "make a key pair, so that others can verify", KEYS_HELP)
+    keys.add_argument("path", type=Path, metavar="FILE", help="the private key, as in access.pem")
+    keys.add_argument("--algorithm", choices=("EdDSA", "ES256"), default="EdDSA")
     migrate = command(
         "migrate",
         partial(_with_kit, _migrate, starts=False),
@@ -254,6 +258,14 @@ def _parser() -> argparse.ArgumentParser:
 SECRET_HELP = """\
 example:
   authkit-asgi secret >> .env
+"""
+KEYS_HELP = """\
+Writes FILE, which only you can read, and the public key beside it as FILE.pub.
+AUTHKIT_ACCESS_KEYS takes both. Nothing that is there is overwritten.
+
+examples:
+  authkit-asgi keys /etc/acme/access.pem
+  authkit-asgi keys access.pem --algorithm ES256
 """
 MIGRATE_HELP = """\
 The application does the same when it starts; any number may do it at once.
@@ -363,6 +375,20 @@ def _secret(args: argparse.Namespace) -> Told:
     return Told([f"{name}={value}" for name, value in fresh.items()], fresh)
 
 
+def _keys(args: argparse.Namespace) -> Told:
+    private: Path = args.path.absolute()
+    public = private.with_name(f"{private.name}.pub")
+    try:
+        import_module("authkit_asgi.new_keys").write_pair(private, public, args.algorithm)
+    except ImportError as error:
+        raise Problem("extra_missing", str(error)) from None
+    except OSError as error:
+        wrong = error.strerror or "cannot be written"
+        raise Problem("key_not_written", f"{error.filename}: {wrong}") from None
+    lines = [f"AUTHKIT_ACCESS_KEYS={private}", f"# to verify only: {public}"]
+    return Told(lines, {"private": str(private), "public": str(public)})
+
+
 def _with_kit(
     work: Callable[[AuthKit, argparse.Namespace], Awaitable[Told]],
     args: argparse.Namespace,
@@ -377,6 +403,8 @@ def _with_kit(
         )
     try:
         kit = AuthKit(settings)
+    except SettingsError:
+        raise
     except (ValueError, ImportError) as error:  # a library is missing, or too old
         raise Problem("settings_invalid", str(error), {"problems": [str(error)]}) from None
 

@@ -20,12 +20,13 @@ from authkit_asgi.accounts import USERS
 from authkit_asgi.broadcast.urls import broadcast_from_settings
 from authkit_asgi.core.rotation import longest_race
 from authkit_asgi.errors import StoreUnavailable
+from authkit_asgi.keys import access_keys, exposed
 from authkit_asgi.links import LINKS
 from authkit_asgi.mail import Letter, MailError
 from authkit_asgi.mail.compose import Brand, compose
 from authkit_asgi.mail.urls import mailer_from_url
 from authkit_asgi.sessions import SESSIONS
-from authkit_asgi.settings import Settings
+from authkit_asgi.settings import Settings, SettingsError
 from authkit_asgi.signin import TICKETS
 from authkit_asgi.store import Inspectable, TooNew
 from authkit_asgi.store.urls import store_from_url
@@ -35,7 +36,11 @@ REDIS_PATIENCE = 3.0  # seconds
 
 async def problems(settings: Settings, mail_to: str | None) -> list[str]:
     """What keeps the application from working, each with the name of its setting."""
-    found = []
+    found: list[str] = []
+    try:
+        access_keys(settings)
+    except SettingsError as error:
+        found += error.problems
     checks: dict[str, Callable[[], Awaitable[None]]] = {
         "AUTHKIT_DATABASE_URL": partial(_try_store, settings),
         "AUTHKIT_REDIS_URL": partial(_try_broadcast, settings),
@@ -136,7 +141,7 @@ def warnings(settings: Settings) -> list[str]:
         ),
         UVICORN_BELIEVES: public and _uvicorn_believes_forwarded(),
     }
-    return [warning for warning, holds in judged.items() if holds]
+    return [*exposed(settings), *(warning for warning, holds in judged.items() if holds)]
 
 
 # SECURITY I-08.

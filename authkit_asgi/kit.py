@@ -33,6 +33,7 @@ from authkit_asgi.features.sessions import SessionList
 from authkit_asgi.features.verify_email import VerifyEmail
 from authkit_asgi.flights import Flights
 from authkit_asgi.hashing import Hashing
+from authkit_asgi.keys import access_keys
 from authkit_asgi.links import LINKS, Links
 from authkit_asgi.mail import Letter, Mailer
 from authkit_asgi.mail.compose import Brand, compose
@@ -51,6 +52,7 @@ from authkit_asgi.web.api import build_api
 from authkit_asgi.web.asgi import ASGIApp, Receive, Scope, Send
 from authkit_asgi.web.calls import Desk
 from authkit_asgi.web.cookies import CookieJar
+from authkit_asgi.web.jwks import JWKS_PATH, PublicKeys
 from authkit_asgi.web.openapi import openapi_route
 from authkit_asgi.web.pages import build_pages
 from authkit_asgi.web.routes import Page, Route
@@ -135,6 +137,7 @@ class AuthKit:
         self._starts: Flights[None] = Flights()
         self._home = self.settings.pages_path + "/dashboard"
         self.api, self.pages = self._apps()
+        self.jwks = PublicKeys(self._tokens.public_keys(ACCESS))
 
     async def start(self) -> None:
         """Open the store. Safe to call at any time, and often: the first call does it.
@@ -180,16 +183,18 @@ class AuthKit:
             await self.close()
 
     def wrap(self, app: ASGIApp, rules: PathRules | None = None) -> AuthMiddleware:
-        """`app` with API and pages beside it, and the guard around all three."""
+        """`app` with API, pages and public keys beside it, and the guard around all of them."""
         own = ((self.settings.api_path, self.api), (self.settings.pages_path, self.pages))
 
-        begin = tuple(prefix for prefix, _ in own)
+        begin = (JWKS_PATH, *(prefix for prefix, _ in own))
 
         def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             # Most requests are for the app, and most servers know of no root.
             if scope["type"] == "http" and (
                 scope["path"].startswith(begin) or scope.get("root_path")
             ):
+                if _inside(scope) == JWKS_PATH:
+                    return self.jwks(scope, receive, send)
                 for prefix, target in own:
                     if _is_below(scope, prefix):
                         return target(_mounted(scope, prefix), receive, send)
@@ -214,7 +219,7 @@ class AuthKit:
         accounts = Accounts(store, hashing)
         self._tokens = Tokens(
             settings.origin,
-            {ACCESS: settings.token_secret, REFRESH: settings.refresh_token_secret},
+            {ACCESS: access_keys(settings), REFRESH: settings.refresh_token_secret},
             # No cap for refresh tokens: the session's row knows its end, and a lifetime that was
             # lowered must not sign out whoever has a longer one.
             {ACCESS: settings.access_token_lifetime},
@@ -288,7 +293,10 @@ class AuthKit:
         return [page for plug in self._plugs for page in plug.pages]
 
     def _own_access(self) -> dict[str, Access]:
-        own: dict[str, Access] = {self.settings.pages_path + "/assets/*": Access.PUBLIC}
+        own: dict[str, Access] = {
+            self.settings.pages_path + "/assets/*": Access.PUBLIC,
+            JWKS_PATH: Access.EXCLUDED,  # it may be cached, so no cookie may come with it
+        }
         placed = (
             (self.settings.api_path, self.routes),
             (self.settings.pages_path, self._pages()),

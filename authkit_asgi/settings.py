@@ -101,7 +101,9 @@ class Settings(BaseSettings):
     base_url: str
     dev_mode: bool = False
     app_name: Annotated[str, Field(min_length=1, max_length=60)] = "AuthKit"
-    token_secret: Secrets
+    # Paths of PEM files, read where the kit is built.
+    access_keys: CommaList = ()
+    token_secret: Secrets = ()
     refresh_token_secret: Secrets
 
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///authkit.db"
@@ -199,8 +201,10 @@ class Settings(BaseSettings):
     @classmethod
     def _secrets(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         hint = "; `authkit-asgi secret` prints good ones"
+        if not value and info.field_name == "token_secret" and info.data.get("access_keys"):
+            return value
         if not value:
-            raise ValueError(f"needs at least one secret{hint}")
+            raise ValueError(MISSING["token_secret"])
         if any(len(secret.encode()) < MIN_SECRET_BYTES for secret in value):
             raise ValueError(f"each secret needs {MIN_SECRET_BYTES} bytes or more{hint}")
         if any(_is_weak(secret) for secret in value):

@@ -20,7 +20,7 @@ LAYERS = (
     ("about", "errors", "events", "settings", "threads", "flights", "patience"),
     ("core",),
     ("store", "mail", "broadcast"),
-    ("hashing", "purging"),
+    ("hashing", "purging", "keys", "new_keys"),
     ("accounts",),
     ("links", "revocations"),
     ("sessions",),
@@ -41,6 +41,7 @@ HOMES = {
     "sqlite3": "store/sqlite.py",
     "asyncpg": "store/sql.py",
     "redis": "broadcast/redis.py",
+    "cryptography": "new_keys.py",
 }
 
 

@@ -75,6 +75,9 @@ class Key(Protocol):
     kind: Kind
     header: bytes
 
+    @property
+    def can_sign(self) -> bool: ...
+
     def sign(self, message: bytes) -> bytes:
         """The signature as text. Raises `TypeError` for a key that can only verify."""
         ...
@@ -87,6 +90,8 @@ class SecretKey:
     message is left. Half the time of `hmac.digest`, which hashes the key for each message."""
 
     __slots__ = ("_inner", "_outer", "header", "kind", "secret")
+
+    can_sign = True
 
     def __init__(self, kind: Kind, secret: str) -> None:
         # The key id says which secret, and nothing about it; the kind is part of both, so that even
@@ -129,8 +134,12 @@ class KeyPair:
         self.header = _header(kind, name, thumbprint)
         self.jwk = {**members, "use": "sig", "alg": name, "kid": thumbprint}  # RFC 7517 section 4
 
+    @property
+    def can_sign(self) -> bool:
+        return hasattr(self._key, "public_key")
+
     def sign(self, message: bytes) -> bytes:
-        if not hasattr(self._key, "public_key"):
+        if not self.can_sign:
             raise TypeError("a public key verifies; it cannot sign")
         return _encode(self._algorithm.sign(message, self._key))
 
@@ -143,9 +152,9 @@ class KeyPair:
 
 
 class Tokens:
-    """Mints and reads. Of several keys of a kind the first signs and all verify.
+    """Mints and reads. Of several keys of a kind the first that can signs, and all verify.
 
-    A key is a secret (HS256), a PEM or a JWK (EdDSA, ES256).
+    A key is a secret (HS256), a PEM or a JWK (EdDSA, ES256), of which a public one cannot sign.
     """
 
     def __init__(
@@ -167,7 +176,7 @@ class Tokens:
         self._max_lifetime = {kind: longest.get(kind, math.inf) + 1 for kind in secrets}
         for kind, kind_secrets in secrets.items():
             keys = [_key(kind, secret) for secret in kind_secrets]
-            self._signing[kind] = keys[0]
+            self._signing[kind] = next((key for key in keys if key.can_sign), keys[0])
             self._keys.update((key.header, key) for key in keys)
 
     def public_keys(self, kind: Kind) -> list[dict[str, str]]:
