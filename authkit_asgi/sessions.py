@@ -239,16 +239,23 @@ class Sessions:
         return self.pair(session, user, now=now)
 
     async def reissue(self, identity: Identity, user: User, *, now: float) -> str | None:
-        """An access token with the user's new claims, of the same generation. None: it is over.
+        """An access token with the user's new claims, of the same generation and with the same
+        end. None: it is over.
 
-        Not of the row's: an answer with that one may have been lost, and this token would confirm
-        it and make the browser's own refresh token look stolen.
+        Not of the row's generation: an answer with that one may have been lost, and this token
+        would confirm it and make the browser's own refresh token look stolen. Nor with a life of
+        its own: a copied access token could then be renewed for ever, and would never have to show
+        a refresh token, by which copies are caught (SECURITY S-04).
         """
         session = await self.get(identity.session_id)
         if session is None or is_over(session, now=now) or not self._entitled(user, session):
             return None
-        claims = self._access_claims(session, user, now=now)
-        return self._tokens.mint(ACCESS, replace(claims, generation=identity.generation))
+        claims = replace(
+            self._access_claims(session, user, now=now),
+            generation=identity.generation,
+            expires_at=identity.expires_at,
+        )
+        return self._tokens.mint(ACCESS, claims)
 
     async def confirm(self, identity: Identity, *, now: float) -> None:
         """The tokens of this generation arrived: their predecessor need not be honoured for longer

@@ -610,6 +610,17 @@ async def test_new_claims_reach_the_access_token(house: House, ada: User) -> Non
     assert await house.sessions.reissue(identity(house, pair), changed, now=START + 3) is None
 
 
+async def test_new_claims_give_an_access_token_no_longer_life(house: House, ada: User) -> None:
+    """S-04: a thief who never shows a refresh token is never caught, and must not need one."""
+    _, pair = await house.opened(ada)
+    later = START + HOUR - MINUTE
+    token = await house.sessions.reissue(identity(house, pair), ada, now=later)
+    assert token is not None
+    claims = house.tokens.read(ACCESS, token.encode(), now=later)
+    assert claims is not None
+    assert claims.expires_at == pair.access_expires_at
+
+
 async def test_a_peek_tells_who_it_is_and_writes_nothing(house: House, ada: User) -> None:
     """S-23."""
     session, pair = await house.opened(ada)

@@ -62,7 +62,8 @@ class Services:
         return self.settings.base_url + self.settings.pages_path
 
     async def new_claims(self, call: Call[Any], user: User) -> tuple[str, ...]:
-        """An access cookie with what has just changed, when the caller is this user.
+        """An access cookie with what has just changed, when the caller is this user. It ends when
+        the one that the caller has would end.
 
         The change is written, so an outage now refuses nothing: the next refresh brings the claims.
         """
@@ -71,8 +72,8 @@ class Services:
         access = None
         with suppress(StoreUnavailable):
             access = await self.sessions.reissue(call.caller, user, now=call.now)
-        lifetime = self.settings.access_token_lifetime
-        return (self.jar.set_access(access, lifetime),) if access else ()
+        left = call.caller.expires_at - call.now
+        return (self.jar.set_access(access, left),) if access and left > 0 else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
