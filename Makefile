@@ -17,6 +17,7 @@ check: dev-setup ## Judge format, style and types
 	.venv/bin/ruff check
 	.venv/bin/mypy
 	.venv/bin/pyright
+	.venv/bin/python scripts/musts.py --missing
 
 bench: dev-setup ## Run the benchmarks
 	@scripts/bench.sh

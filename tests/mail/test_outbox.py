@@ -127,6 +127,7 @@ async def test_the_other_side_says_how_long_to_wait(
 
 
 def test_each_pause_is_longer_and_none_is_endless() -> None:
+    """D-07: a server that is down is asked ever more seldom."""
     outbox = Outbox(Postbox())
     pauses = [outbox._pause(attempt, MailError("down")) for attempt in (1, 2, 3, 4)]
     assert pauses == sorted(pauses)
@@ -150,6 +151,7 @@ async def test_a_mail_that_waits_for_its_next_attempt_holds_up_nobody(
 async def test_four_mails_go_out_at_once_and_no_more(
     outbox_for: MakeOutbox, a_mail: MakeMail
 ) -> None:
+    """D-07: however many ask for one, and however long each takes."""
     postbox = SlowPostbox(crowd=4)
     outbox = outbox_for(postbox)
     for number in range(12):

@@ -153,6 +153,7 @@ def test_nobody_answers(free_port: int, a_mail: MakeMail) -> None:
 def test_an_answer_that_never_comes(
     api: Api, a_mail: MakeMail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """D-07."""
     monkeypatch.setattr("authkit_asgi.mail.resend.TIMEOUT", 0.1)
     api.silent = threading.Event()
     began = time.monotonic()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -198,6 +201,31 @@ def test_a_server_that_is_down_may_come_back(
     refusal: Refusal, free_port: int, a_mail: MakeMail
 ) -> None:
     assert refusal(a_mail(), f"smtp://127.0.0.1:{free_port}").retryable
+
+
+@pytest.mark.parametrize(
+    "greeting", [pytest.param(b"", id="D-07 not a word"), pytest.param(b"220-", id="D-07 half")]
+)
+def test_a_server_that_never_answers_is_given_up(
+    greeting: bytes, a_mail: MakeMail, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authkit_asgi.mail.smtp.TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def greet() -> None:
+            connection, _ = silent.accept()
+            with connection:
+                connection.sendall(greeting)
+                connection.recv(1)  # until the other side has had enough
+
+        with ThreadPoolExecutor(1) as thread:
+            greeted = thread.submit(greet)
+            began = time.monotonic()
+            error = refusal(a_mail(), f"smtp://127.0.0.1:{silent.getsockname()[1]}")
+            took = time.monotonic() - began
+            greeted.result(5)
+    assert error.retryable
+    assert 0.1 < took < 5
 
 
 async def test_a_mail_waits_until_the_server_is_back(

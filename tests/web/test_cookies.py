@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import http.cookiejar
 import logging
+import urllib.request
+from email.message import Message
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -191,6 +195,48 @@ def test_the_attributes_follow_the_settings(
     gone, refresh_gone = cookies.clear()
     assert gone == f"{name}=; Max-Age=0; {attributes}", "C-11: or the browser keeps it"
     assert refresh_gone == f"{cookies.refresh_name}=; Max-Age=0; {attributes}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "receives"),
+    [
+        pytest.param({}, False, id="C-15 for one host"),
+        pytest.param({"cookie_samesite": "strict"}, False, id="C-15 strict"),
+        pytest.param({"cookie_domain": "example.com"}, True, id="C-15 shared when told to"),
+    ],
+)
+def test_a_sister_host_receives_nothing_unless_told_to(
+    settings: dict[str, str], receives: bool
+) -> None:
+    """C-15: as the standard library's cookie jar decides it, which knows no prefixes."""
+    cookies = jar(**settings)
+    answer = Message()
+    for one in (cookies.set_access("a.b.c", 60), cookies.set_refresh("d.e.f", 60)):
+        answer.add_header("Set-Cookie", one)
+    kept = http.cookiejar.CookieJar()
+    own = urllib.request.Request("https://app.example.com/")
+    kept.extract_cookies(Response(answer), own)  # type: ignore[arg-type]
+    for host, expected in (("app.example.com", True), ("blog.example.com", receives)):
+        asked = urllib.request.Request(f"https://{host}/")
+        kept.add_cookie_header(asked)
+        assert asked.has_header("Cookie") is expected, host
+
+
+class Response:
+    """What `http.cookiejar` asks of an answer."""
+
+    def __init__(self, headers: Message) -> None:
+        self._headers = headers
+
+    def info(self) -> Message:
+        return self._headers
+
+
+def test_what_sharing_costs_is_written_where_it_is_set() -> None:
+    """C-15."""
+    page = (Path(__file__).parents[2] / "docs/settings.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith("| `AUTHKIT_COOKIE_DOMAIN`")]
+    assert "unless you trust them all" in row
 
 
 def test_each_cookie_lives_as_long_as_its_token() -> None:
