@@ -20,7 +20,8 @@ def running(request: pytest.FixtureRequest) -> Iterator[Mapping[Cell, Future[Out
     """Those cells that a test of this run asks for."""
     asked: dict[Cell, None] = {}
     for item in request.session.items:
-        if isinstance(item, pytest.Function) and "outcome" in item.fixturenames:
+        # Others may have an outcome, too, but of no cell.
+        if isinstance(item, pytest.Function) and {"outcome", "cell"} <= {*item.fixturenames}:
             asked[cast("Cell", item.callspec.params["cell"])] = None
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {cell: pool.submit(run, *cell) for cell in asked}
