@@ -43,5 +43,5 @@ def summarise(reporter: pytest.TerminalReporter) -> None:
                     headings.setdefault(told[0], []).append(told[1])
     for heading, lines in headings.items():
         reporter.section(heading)
-        for line in lines:
+        for line in dict.fromkeys(lines):  # the head of a table comes with each of its lines
             reporter.line(line)

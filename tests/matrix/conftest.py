@@ -10,9 +10,9 @@ import pytest
 
 from tests.matrix.cells import Outcome, run
 from tests.matrix.table import AT_ONCE, plain
+from tests.telling import Tell
 
 Cell = tuple[str, str]
-DONE: dict[Cell, Outcome] = {}
 
 
 @pytest.fixture(scope="session")
@@ -29,13 +29,8 @@ def running(request: pytest.FixtureRequest) -> Iterator[Mapping[Cell, Future[Out
 
 
 @pytest.fixture
-def outcome(cell: Cell, running: Mapping[Cell, Future[Outcome]]) -> Outcome:
-    DONE[cell] = running[cell].result()
-    return DONE[cell]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if DONE:
-        terminalreporter.section("servers, frameworks and hostile requests")
-        for line in plain(DONE):
-            terminalreporter.line(line)
+def outcome(cell: Cell, running: Mapping[Cell, Future[Outcome]], tell: Tell) -> Outcome:
+    found = running[cell].result()
+    for line in plain({cell: found}):
+        tell("servers, frameworks and hostile requests", line)
+    return found

@@ -64,9 +64,8 @@ def figures(one: Outcome) -> Sequence[object]:
 
 
 def plain(outcomes: Outcomes) -> Iterator[str]:
-    lines = [HEAD, *rows(outcomes)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
+    widths = [max(len(head), 18 - 8 * (place > 1)) for place, head in enumerate(HEAD)]
+    for line in (HEAD, *rows(outcomes)):
         yield "  ".join(
             cell.ljust(width) for cell, width in zip(line, widths, strict=True)
         ).rstrip()
