@@ -1,6 +1,6 @@
 # Each target does its own set-up; nothing has to be typed before it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench matrix docs clean dev-setup demo-setup
+.PHONY: help demo test fuzz check bench matrix docs clean dev-setup demo-setup
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -11,6 +11,9 @@ demo: demo-setup ## Serve the sample app on http://localhost:8000 (PORT=8001 mak
 test: dev-setup ## Run all tests, those in a browser too (ARGS="-k walks" for some)
 	@scripts/chromium.sh
 	.venv/bin/pytest -n 3 --dist loadfile $(ARGS)
+
+fuzz: dev-setup ## Try a million of each kind of hostile input (AUTHKIT_FUZZ_SEED=… for others)
+	AUTHKIT_FUZZ_EXAMPLES=$${AUTHKIT_FUZZ_EXAMPLES:-1000000} .venv/bin/pytest -n 2 tests/fuzz $(ARGS)
 
 check: dev-setup ## Judge format, style and types
 	.venv/bin/ruff format --check
