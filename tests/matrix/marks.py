@@ -20,6 +20,8 @@ SEEN = b"x-guarded"  # on all that comes out of the app: what lacks it, the serv
 ROOT = b"x-matrix-root"
 LOGGED = "reached for members"
 
+REACHED: list[str] = []  # the same, for whoever runs a site in the own process
+
 RULES = PathRules(public=["/", "/open", "/open/*", "/pub/*", "/static/*"])
 
 
@@ -32,6 +34,7 @@ def members(scope: Mapping[str, object]) -> str:
     who = scope["user"]
     signed_in = getattr(who, "is_authenticated", False)
     note = f"{LOGGED}: {'somebody' if signed_in else 'NOBODY'} {scope['path']!a}"
+    REACHED.append(note)
     print(note, file=sys.stderr, flush=True)
     return MEMBERS
 

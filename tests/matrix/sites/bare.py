@@ -1,7 +1,7 @@
 """The matrix's site without a framework: the laxest reader of paths that we can think of.
 
-It decodes again and again, turns backslashes, drops `;parameters` and controls, folds slashes and
-dots, and does not mind case. Whatever any router makes of a path, this one has made of it before.
+It decodes again and again, turns backslashes, drops `;parameters`, blanks and controls, folds
+slashes and dots, and does not mind case. Whatever a router makes of a path, this one has made it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def folded(path: str) -> str:
     path = path.replace("\\", "/")
     if not path.startswith("/"):
         path = urlsplit(path).path or "/"
-    path = re.sub(r"[^!-~]|[?#].*|;[^/]*", "", path).lower()
+    path = re.sub(r"[\s\x00-\x1f\x7f-\x9f\ufffd]|[?#].*|;[^/]*", "", path).lower()
     return posixpath.normpath(re.sub("/+", "/", f"/{path}"))
 
 

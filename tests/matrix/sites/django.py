@@ -13,12 +13,16 @@ from django.views.static import serve
 from authkit_asgi.web.asgi import Receive, Scope, Send
 from tests.matrix.marks import ANYBODY, FILES, guarded, members
 
-settings.configure(
-    ROOT_URLCONF=__name__,
-    ALLOWED_HOSTS=["*"],
-    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],  # adds slashes
-    SECRET_KEY="of the matrix alone, for it signs nothing",
-)
+OWN = {
+    "ROOT_URLCONF": __name__,
+    "ALLOWED_HOSTS": ["*"],
+    "MIDDLEWARE": ["django.middleware.common.CommonMiddleware"],  # adds slashes
+    "SECRET_KEY": "of the matrix alone, for it signs nothing",
+}
+if not settings.configured:
+    settings.configure()
+for name, value in OWN.items():  # another test in this process may have come before
+    setattr(settings, name, value)
 
 
 def anybody(request: HttpRequest) -> HttpResponse:

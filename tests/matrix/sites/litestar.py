@@ -43,7 +43,7 @@ async def closed_below(request: Request[Any, Any, Any]) -> str:
     return members(request.scope)
 
 
-@asgi("/inner", is_mount=True)
+@asgi("/inner", is_mount=True, copy_scope=True)
 async def inner(scope: Scope, receive: Receive, send: Send) -> None:
     body = members(scope).encode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -65,17 +65,16 @@ async def open_socket(socket: WebSocket[Any, Any, Any]) -> None:
     await socket.close()
 
 
-app = guarded(
-    Litestar(
-        [
-            anybody,
-            closed,
-            Router("/mounted", route_handlers=[closed_below, inner]),
-            closed_socket,
-            open_socket,
-            create_static_files_router("/static", [FILES / "open"]),
-            create_static_files_router("/files", [FILES / "closed"], name="closed"),
-        ],
-        openapi_config=None,
-    )
+site = Litestar(
+    [
+        anybody,
+        closed,
+        Router("/mounted", route_handlers=[closed_below, inner]),
+        closed_socket,
+        open_socket,
+        create_static_files_router("/static", [FILES / "open"]),
+        create_static_files_router("/files", [FILES / "closed"], name="closed"),
+    ],
+    openapi_config=None,
 )
+app = guarded(site)

@@ -42,22 +42,21 @@ below = Starlette(
         WebSocketRoute("/ws", closed_socket),
     ]
 )
-app = guarded(
-    Starlette(
-        routes=[
-            Route("/", anybody),
-            Route("/open", anybody),
-            Route("/open/page", anybody, methods=METHODS),
-            Route("/admin", closed, methods=METHODS),
-            Route("/admin/panel", closed),
-            Route("/slash/", closed),
-            Route("/any/{rest:path}", closed),
-            Route("/item/{name}", closed),
-            Mount("/mounted", below),
-            Mount("/static", StaticFiles(directory=FILES / "open")),
-            Mount("/files", StaticFiles(directory=FILES / "closed")),
-            WebSocketRoute("/ws", closed_socket),
-            WebSocketRoute("/open/ws", open_socket),
-        ]
-    )
+site = Starlette(
+    routes=[
+        Route("/", anybody),
+        Route("/open", anybody),
+        Route("/open/page", anybody, methods=METHODS),
+        Route("/admin", closed, methods=METHODS),
+        Route("/admin/panel", closed),
+        Route("/slash/", closed),
+        Route("/any/{rest:path}", closed),
+        Route("/item/{name}", closed),
+        Mount("/mounted", below),
+        Mount("/static", StaticFiles(directory=FILES / "open")),
+        Mount("/files", StaticFiles(directory=FILES / "closed")),
+        WebSocketRoute("/ws", closed_socket),
+        WebSocketRoute("/open/ws", open_socket),
+    ]
 )
+app = guarded(site)
