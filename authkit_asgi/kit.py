@@ -32,6 +32,7 @@ from authkit_asgi.features.reset_password import ResetPassword
 from authkit_asgi.features.sessions import SessionList
 from authkit_asgi.features.verify_email import VerifyEmail
 from authkit_asgi.flights import Flights
+from authkit_asgi.guard_services import GuardServices
 from authkit_asgi.hashing import Hashing
 from authkit_asgi.keys import access_keys
 from authkit_asgi.links import LINKS, Links
@@ -39,7 +40,7 @@ from authkit_asgi.mail import Letter, Mailer
 from authkit_asgi.mail.compose import Brand, compose
 from authkit_asgi.mail.outbox import Outbox
 from authkit_asgi.mail.urls import mailer_from_url
-from authkit_asgi.middleware import AuthMiddleware, GuardServices
+from authkit_asgi.middleware import AuthMiddleware
 from authkit_asgi.patience import in_time
 from authkit_asgi.purging import Purging
 from authkit_asgi.sessions import SESSIONS, Sessions

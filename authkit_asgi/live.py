@@ -26,9 +26,8 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import RunVar
 
 from authkit_asgi.core.identity import Identity
-from authkit_asgi.core.rotation import is_over
 from authkit_asgi.errors import Busy, StoreUnavailable
-from authkit_asgi.sessions import Sessions
+from authkit_asgi.guard_services import GuardSessions
 from authkit_asgi.settings import Settings
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
 
@@ -104,7 +103,7 @@ class LiveConnections:
 
     def __init__(
         self,
-        sessions: Sessions,
+        sessions: GuardSessions,
         settings: Settings,
         clock: Callable[[], float],
         catch_up: Callable[[float], Awaitable[None]],
@@ -223,7 +222,7 @@ class LiveConnections:
         """Endings older than an access token are forgotten: past that, the row is asked."""
         try:
             async with room.asking:
-                ends_at = await self._ends_at(session_id)
+                ends_at = await self._sessions.ends_at(session_id, now=self._clock())
         except StoreUnavailable:  # an outage ends nothing
             session.look_at = self._clock() + self._settings.revocation_poll
         except Exception:
@@ -238,13 +237,6 @@ class LiveConnections:
                 session.look_at = min(later, ends_at)
         finally:
             session.is_asked = False
-
-    async def _ends_at(self, session_id: str) -> float | None:
-        """When a living session ends, as things stand. None: it is over."""
-        session = await self._sessions.get(session_id)
-        if session is None or is_over(session, now=self._clock()):
-            return None
-        return session.ends_at if await self._sessions.owner(session) else None
 
 
 class _Ending:

@@ -8,18 +8,18 @@ and wraps `send` only when it has something to add.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 
 from authkit_asgi.core.identity import ANONYMOUS, Identity, identity_of
 from authkit_asgi.core.origin import SAFE_METHODS, is_own_site
 from authkit_asgi.core.paths import Access, PathRules, is_path
-from authkit_asgi.core.tokens import ACCESS, Tokens
+from authkit_asgi.core.tokens import ACCESS
 from authkit_asgi.errors import (
     AuthError,
     BadPath,
@@ -28,15 +28,14 @@ from authkit_asgi.errors import (
     StoreUnavailable,
     TokenExpired,
 )
-from authkit_asgi.events import CrossSiteRefused, Events
+from authkit_asgi.events import CrossSiteRefused
+from authkit_asgi.guard_services import Kit
 from authkit_asgi.live import LIVE, Answer, LiveConnections
 from authkit_asgi.patience import Patience
-from authkit_asgi.purging import Purging
-from authkit_asgi.sessions import Sessions, TokenPair
-from authkit_asgi.settings import Settings
+from authkit_asgi.sessions import TokenPair
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
 from authkit_asgi.web.caching import RawHeaders, as_private, is_for_caches, varied
-from authkit_asgi.web.cookies import CookieJar, read_cookies, rewrite_cookie_header, values_in
+from authkit_asgi.web.cookies import read_cookies, rewrite_cookie_header, values_in
 from authkit_asgi.web.replies import redirect, refusal
 from authkit_asgi.web.requests import PATIENCE, header, site_of, visitor_in
 from authkit_asgi.web.ways import asked, on_site, way_back, way_back_of_htmx
@@ -52,30 +51,6 @@ WAIT_BEHIND = 0.25
 REMEMBERED = 8192  # tokens a generation of the map; two generations live
 MAX_REMEMBERED_BYTES = 4096  # a longer Cookie header is read anew each time
 MAX_GENERATION_BYTES = 4 * 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardServices:
-    """What the guard works with. The kit builds it."""
-
-    settings: Settings
-    tokens: Tokens
-    sessions: Sessions
-    events: Events
-    jar: CookieJar
-    purging: Purging
-    clock: Callable[[], float]
-    start: Callable[[], Awaitable[None]]
-    stop: Callable[[], Awaitable[None]]
-
-
-class Kit(Protocol):
-    @property
-    def guard(self) -> GuardServices: ...
-
-    def rules_for(self, rules: PathRules) -> PathRules:
-        """The app's rules together with those of the kit's own routes."""
-        ...
 
 
 class Remembered(Generic[V]):
@@ -104,6 +79,9 @@ class Remembered(Generic[V]):
         if len(self._young) >= self._size or self._bytes > MAX_GENERATION_BYTES:
             self._young, self._old, self._bytes = {}, self._young, len(key)
         self._young[key] = value
+
+    def clear(self) -> None:
+        self._young, self._old, self._bytes = {}, {}, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +125,7 @@ class AuthMiddleware:
         # before.
         self._by_header: Remembered[Visit] = Remembered()
         self._by_token: Remembered[Identity] = Remembered()
+        kit.guard.on_retired.extend((self._by_header.clear, self._by_token.clear))
         self.live = LiveConnections(kit.guard.sessions, self._settings, self._clock, self._follow)
         # Generations seen in use, of which the store does not know yet.
         self._unconfirmed: set[tuple[str, int]] = set()
@@ -297,8 +276,8 @@ class AuthMiddleware:
         identity = self._by_token.get(access)
         if identity is None:
             claims = self._guard.tokens.read(ACCESS, access, now=now, expired_too=True)
-            if claims is None:
-                return NOBODY if refresh is None else None
+            if claims is None:  # it may be signed with a key that is still to be learned
+                return NOBODY if refresh is None and self._guard.learn is None else None
             identity = identity_of(claims)
         if now >= identity.expires_at or not self._revocations.allow(identity, now):
             return None
@@ -358,6 +337,8 @@ class AuthMiddleware:
             return None
         identity = self._by_token.get(token)
         if identity is None:
+            if self._guard.learn is not None:
+                await self._guard.learn(token, now)
             claims = self._guard.tokens.read(ACCESS, token, now=now)
             if claims is None:
                 return None
@@ -366,7 +347,8 @@ class AuthMiddleware:
             return None
         if not self._revocations.is_fresh(now):
             await self._catch_up(now)
-        if self._revocations.denies(identity):
+        # Its key may have been retired meanwhile (SECURITY T-15).
+        if self._revocations.denies(identity) or not self._guard.tokens.knows(token):
             return None
         self._remember(token, identity)
         return Visit(identity=identity)
@@ -392,6 +374,8 @@ class AuthMiddleware:
         if scope["method"] == "OPTIONS":
             return Visit(trouble=TokenExpired())
         refreshed = await self._sessions.refresh(token, visitor=visitor, now=now)
+        if refreshed.elsewhere:
+            return Visit(trouble=TokenExpired())
         if refreshed.pair is None:
             return Visit(cookies=self._jar.clear()) if refreshed.ours else NOBODY
         claims = self._guard.tokens.read(ACCESS, refreshed.pair.access.encode(), now=now)

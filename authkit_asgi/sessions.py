@@ -60,11 +60,12 @@ class Refreshed:
     are cookies cleared. A token that no key of this worker verifies may be another worker's with a
     newer key; where a token expired on its way, its twin may have come in time; and where another
     sign-in took a session's place, the browser has its cookies by now, which a late answer to an
-    older request must not clear.
+    older request must not clear. `elsewhere`: nothing was tried, for only another service may.
     """
 
     verdict: Verdict
     ours: bool = True
+    elsewhere: bool = False
     pair: TokenPair | None = None
     user: User | None = None
     session: Session | None = None
@@ -174,6 +175,13 @@ class Sessions:
         if session is None or is_over(session, now=now):
             return None
         return await self.owner(session)
+
+    async def ends_at(self, session_id: str, *, now: float) -> float | None:
+        """When a living session ends, as things stand. None: it is over."""
+        session = await self.get(session_id)
+        if session is None or is_over(session, now=now):
+            return None
+        return session.ends_at if await self.owner(session) else None
 
     async def listing(self, user: User, *, now: float) -> list[Session]:
         """The user's living sessions, the newest first."""

@@ -175,9 +175,24 @@ class Tokens:
         # A second more than the lifetime: both ends are whole seconds.
         self._max_lifetime = {kind: longest.get(kind, math.inf) + 1 for kind in secrets}
         for kind, kind_secrets in secrets.items():
-            keys = [_key(kind, secret) for secret in kind_secrets]
-            self._signing[kind] = next((key for key in keys if key.can_sign), keys[0])
-            self._keys.update((key.header, key) for key in keys)
+            self.use(kind, kind_secrets)
+
+    def use(self, kind: Kind, secrets: Sequence[str | Mapping[str, object]]) -> bool:
+        """From here on these keys of a kind, and no others: whether one that verified is gone.
+
+        Whoever remembers what was read before must then forget it (SECURITY T-15). Without any key
+        nothing of the kind is read.
+        """
+        keys = {key.header: key for key in (_key(kind, secret) for secret in secrets)}
+        before = {header: key for header, key in self._keys.items() if key.kind is kind}
+        self._keys = {header: self._keys[header] for header in self._keys.keys() - before} | keys
+        for key in list(keys.values())[:1]:
+            self._signing[kind] = next((one for one in keys.values() if one.can_sign), key)
+        return not before.keys() <= keys.keys()
+
+    def knows(self, token: bytes) -> bool:
+        """Whether the token names a key of ours. It says nothing of its signature."""
+        return token[: token.find(b".")] in self._keys
 
     def public_keys(self, kind: Kind) -> list[dict[str, str]]:
         """What others need to verify tokens of this kind, each a JWK (RFC 7517). Secrets are not
