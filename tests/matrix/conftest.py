@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import cast
@@ -17,9 +18,10 @@ Cell = tuple[str, str]
 
 @pytest.fixture(scope="session")
 def running(request: pytest.FixtureRequest) -> Iterator[Mapping[Cell, Future[Outcome]]]:
-    """Those cells that a test of this run asks for."""
+    """Those cells that a test of this run asks for. None where the tests run in several processes:
+    each of these is told of all tests, and would run all cells."""
     asked: dict[Cell, None] = {}
-    for item in request.session.items:
+    for item in () if "PYTEST_XDIST_WORKER" in os.environ else request.session.items:
         # Others may have an outcome, too, but of no cell.
         if isinstance(item, pytest.Function) and {"outcome", "cell"} <= {*item.fixturenames}:
             asked[cast("Cell", item.callspec.params["cell"])] = None
@@ -30,7 +32,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Mapping[Cell, Future[Out
 
 @pytest.fixture
 def outcome(cell: Cell, running: Mapping[Cell, Future[Outcome]], tell: Tell) -> Outcome:
-    found = running[cell].result()
+    found = running[cell].result() if cell in running else run(*cell)
     for line in plain({cell: found}):
         tell("servers, frameworks and hostile requests", line)
     return found
