@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import statistics
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 
 from authkit_asgi.kit import default_features
 from authkit_asgi.store.sqlite import SqliteStore
+from benchmarks.rows import Row, as_json, as_table
 from tests.world import PASSWORD, Browser, registration, world
 
 Sample = tuple[str, str, dict[str, Any]]  # class, path, body
@@ -107,18 +107,19 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--bcrypt-rounds", type=int, default=10)
     parser.add_argument("--routes", nargs="+", choices=list(cases(0)), default=list(cases(0)))
+    parser.add_argument("--short", action="store_true", help="150 samples")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.short:
+        options.samples = 150
     times = asyncio.run(measure(options.samples, options.bcrypt_rounds, options.routes))
-    rows = {route: judged(found["known"], found["unknown"]) for route, found in times.items()}
-    if options.json:
-        print(json.dumps(rows, indent=2))
-        return
-    print(f"{'route':18} {'known ms':>9} {'unknown ms':>11} {'right':>7}")
-    for route, row in rows.items():
-        met = "met" if row["met"] else "missed"
-        medians = f"{row['known_ms']:9.2f} {row['unknown_ms']:11.2f}"
-        print(f"{route:18} {medians} {row['right']:7.1%}  {met}")
+    rows = []
+    for route, found in times.items():
+        told = judged(found["known"], found["unknown"])
+        figure = f"{told['known_ms']:.2f}, {told['unknown_ms']:.2f} ms; {told['right']:.1%} right"
+        rows.append(Row(f"{route}: known, unknown", figure, "alike; under 55 %", told["met"]))
+    title = "Whether the time of an answer tells who has an account"
+    print(as_json(title, rows) if options.json else as_table(title, rows))
 
 
 if __name__ == "__main__":
