@@ -93,6 +93,7 @@ HOSTILE = [
     pytest.param(PBKDF2.replace("$1000$", "$2147483647$"), id="iterations"),
     pytest.param(argon().replace("m=64", "m=4194304"), id="4 GiB of memory"),
     pytest.param(argon().replace("t=1", "t=4294967295"), id="passes"),
+    pytest.param(argon().replace("m=64,t=1,p=1", "m=128,t=30,p=16"), id="threads, 1920 of them"),
     pytest.param("$2b$31$" + "a" * 21 + "e" + "a" * 31, id="rounds of bcrypt"),
     pytest.param("$bcrypt-sha256$v=2,t=2b,r=31$" + "a" * 22 + "$" + "a" * 31, id="rounds of ours"),
 ]
