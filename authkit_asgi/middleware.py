@@ -48,6 +48,7 @@ V = TypeVar("V")
 # not be read, which then goes on after the answer.
 WAIT = 1.0
 WAIT_BEHIND = 0.25
+LATE = 1.0  # seconds that an app may take for an answer before its cookies are thought about again
 REMEMBERED = 8192  # tokens a generation of the map; two generations live
 MAX_REMEMBERED_BYTES = 4096  # a longer Cookie header is read anew each time
 MAX_GENERATION_BYTES = 4 * 2**20
@@ -231,18 +232,49 @@ class AuthMiddleware:
             return None
         elif foreign:  # anybody may ask here, but another site not in our visitor's name
             visit = replace(visit, identity=None, pair=None)
-        return visit.identity, self._answer(visit, access, scope, send), self._told(scope, visit)
+        answer = self._answer(visit, access, scope, send, now)
+        return visit.identity, answer, self._told(scope, visit)
 
-    def _answer(self, visit: Visit, access: Access, scope: Scope, send: Send) -> Answer | None:
+    def _answer(
+        self, visit: Visit, access: Access, scope: Scope, send: Send, now: float
+    ) -> Answer | None:
         """How the answer is sent. None: as the app sends it, by the very `send` of the server."""
         change: Callable[[Message], Message] | None = None
         if visit.cookies:
-            change = partial(self._with_cookies, visit.cookies)
+            send = partial(self._send_with_cookies, visit, now, send)
         elif access is Access.PROTECTED:
             change = as_private
         elif visit.identity is None or not _wants_events(scope):
             return None
         return Answer(self.live, visit.identity, send, change)
+
+    async def _send_with_cookies(
+        self, visit: Visit, since: float, send: Send, message: Message
+    ) -> None:
+        if message["type"] == "http.response.start":
+            cookies = () if await self._is_overtaken(visit, since) else visit.cookies
+            message = {**message, "headers": self._merged(message.get("headers", ()), cookies)}
+        await send(message)
+
+    async def _is_overtaken(self, visit: Visit, since: float) -> bool:
+        """Whether the browser may have other cookies by now, because the app took its time: those
+        of a new password, of the next refresh or of another sign-in. Replaced by ours, they would
+        come back no more, and ours would look like a copy (SECURITY S-08).
+
+        Left out, ours cost nothing: dead cookies are cleared the next time, and an exchange whose
+        answer was lost can be repeated.
+        """
+        if self._clock() - since < LATE:
+            return False
+        if visit.identity is None or visit.pair is None:
+            return True
+        try:
+            session = await Patience().counted(self._sessions.get(visit.identity.session_id))
+        except StoreUnavailable:
+            return False
+        if session is None or session.closed_at is not None:
+            return True
+        return session.generation != visit.pair.generation
 
     def _recall(self, headers: RawHeaders, now: float) -> Visit | None:
         """Who asks, where that takes no thought: no cookie, or one header that was seen before.
@@ -473,9 +505,6 @@ class AuthMiddleware:
         finally:
             if not written:
                 self._unconfirmed.add(seen)
-
-    def _with_cookies(self, cookies: Sequence[str], start: Message) -> Message:
-        return {**start, "headers": self._merged(start.get("headers", ()), cookies)}
 
     def _merged(self, headers: Sequence[tuple[bytes, bytes]], cookies: Sequence[str]) -> RawHeaders:
         kept = [(bytes(name), bytes(value)) for name, value in headers]
