@@ -91,7 +91,7 @@ class Crowd:
         """Many people's requests in one go. The answers come in the same order."""
         asked = self.dice.sample([*self.cookies], IN_ONE_GO)
         writer.write(b"".join(self.request("/", cookie) for cookie in asked))
-        received, answers = b"", []
+        received, answers = b"", list[tuple[bytes, bytes, bytes]]()
         while len(answers) < len(asked):
             chunk = await reader.read(65536)
             if not chunk:
