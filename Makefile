@@ -10,6 +10,7 @@ demo: demo-setup ## Serve the sample app on http://localhost:8000 (PORT=8001 mak
 
 test: dev-setup ## Run all tests, those in a browser too (ARGS="-k walks" for some)
 	@scripts/chromium.sh
+	@scripts/nginx.sh
 	.venv/bin/pytest -n 3 --dist loadfile $(ARGS)
 
 fuzz: dev-setup ## Try a million of each kind of hostile input (AUTHKIT_FUZZ_SEED=… for others)

@@ -244,8 +244,11 @@ class AuthMiddleware:
             send = partial(self._send_with_cookies, visit, now, send)
         elif access is Access.PROTECTED:
             change = as_private
-        elif visit.identity is None or not _wants_events(scope):
+        elif visit.identity is None:
             return None
+        else:  # anybody may ask, and what somebody is told may name them (SECURITY K-02)
+            watched = visit.identity if _wants_events(scope) else None
+            return Answer(self.live, watched, send, as_private)
         return Answer(self.live, visit.identity, send, change)
 
     async def _send_with_cookies(

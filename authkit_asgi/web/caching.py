@@ -30,23 +30,62 @@ def is_for_caches(name: bytes) -> bool:
 
 
 def as_private(start: Message) -> Message:
-    """The start of an answer to somebody, which is nobody else's: `private` where the app says
-    nothing (SECURITY K-02)."""
+    """The start of an answer to somebody, which is nobody else's (SECURITY K-02).
+
+    the app says              it goes out with
+    ------------------------  --------------------------------------------------------------------
+    nothing                   `private`
+    `private` or `no-store`   what it says
+    anything else             `private` before it, and without `public` and `s-maxage`
+    to one kind of cache      nothing of it: such a header would overrule `private`
+    """
     headers = list(start.get("headers", ()))
-    says_nothing, varies = True, False
-    for name, _ in headers:
+    said: list[bytes] = []
+    varies = overruled = False
+    for name, value in headers:
         name = name.lower()
         if name == b"cache-control":
-            says_nothing = False
+            said.append(value)
         elif name == b"vary":
             varies = True
-    if says_nothing:
+        elif name[-7:] == b"control" or name == b"x-accel-expires":
+            overruled = overruled or is_for_caches(name)
+    if overruled:
+        headers = [one for one in headers if not _is_for_some(one[0].lower())]
+    if not said:
         headers.append(PRIVATE)
+    elif (told := _unshared(said)) is not None:
+        headers = [one for one in headers if one[0].lower() != b"cache-control"]
+        headers.append((b"cache-control", told))
     if varies:
         headers = varied(headers)
     else:
         headers.append(VARY_COOKIE)
     return {**start, "headers": headers}
+
+
+def _is_for_some(name: bytes) -> bool:
+    """Whether it is read by one kind of cache alone, in place of Cache-Control."""
+    return (
+        is_for_caches(name)
+        and (name == b"x-accel-expires" or name[-8:] == b"-control")
+        and (name != b"cache-control")
+    )
+
+
+def _unshared(said: list[bytes]) -> bytes | None:
+    """What the app says of caching, for the visitor's own cache alone. None: it is already."""
+    directives = [one.strip() for one in b",".join(said).split(b",") if one.strip()]
+    names = [one.partition(b"=")[0].strip().lower() for one in directives]
+    # With a list of fields `private="set-cookie"` lets the rest of the answer be shared.
+    if any(one.lower() in (b"private", b"no-store") for one in directives):
+        return None
+    kept = [
+        one
+        for one, name in zip(directives, names, strict=True)
+        if name not in (b"public", b"private", b"s-maxage")
+    ]
+    return b", ".join([b"private", *kept])
 
 
 def varied(headers: RawHeaders) -> RawHeaders:

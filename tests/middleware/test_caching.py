@@ -86,6 +86,40 @@ async def test_a_protected_answer_is_private_where_the_app_says_nothing(
     assert answer.header("cache-control") == cache_control
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(b"public, max-age=600", "private, max-age=600", id="K-02 public"),
+        pytest.param(b"max-age=600, S-MaxAge=9", "private, max-age=600", id="K-02 shared"),
+        pytest.param(b"no-cache", "private, no-cache", id="K-02 kept, and asked about"),
+        pytest.param(b'private="set-cookie", max-age=9', "private, max-age=9", id="K-02 a part"),
+        pytest.param(b"Private, max-age=600", "Private, max-age=600", id="private already"),
+        pytest.param(b"public, no-store", "public, no-store", id="stored by nobody"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/members", "/open"])
+async def test_what_somebody_is_told_is_for_no_shared_cache(
+    path: str, said: bytes, told: str
+) -> None:
+    """On public pages too: they may name whoever asks."""
+    headers = [pair for pair in FOR_EVERYBODY if pair[0] != b"Cache-Control"]
+    async with world() as here:
+        guard = guarded(here, [*headers, (b"Cache-Control", said)])
+        answer = await ask(guard, path, await visitor(here))
+    assert answer.header("cache-control") == told
+    assert answer.all("vary") == ["Accept-Encoding", "Cookie"]
+    left = {name.lower() for name, _ in answer.headers}
+    assert left == {
+        b"cache-control",
+        b"expires",
+        b"pragma",
+        b"etag",
+        b"last-modified",
+        b"vary",
+        b"x-own",
+    }
+
+
 async def test_a_page_that_pretends_to_be_a_style_sheet_is_as_private() -> None:
     """SECURITY K-09: cache deception."""
     async with world() as here:
