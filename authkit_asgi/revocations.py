@@ -20,6 +20,10 @@ from authkit_asgi.store import R, Range, Store, Table
 # did.
 ROLE_EPOCH = "roleEpoch"
 
+# Seconds by which a read looks back behind the one before it: clocks may differ, and what was dated
+# before that read may have been written after it.
+OVERLAP = 2 * CLOCK_SKEW
+
 
 @dataclass(frozen=True, slots=True)
 class _Raised:
@@ -35,7 +39,8 @@ class Revocations:
 
     The rows that ended are read at most once per `revocation_poll`, on the way of a request that
     finds the knowledge older than that. Reads overlap by the skew tolerated between workers'
-    clocks. What is older than an access token's life is forgotten: no token of it can be alive.
+    clocks, and by as much for slow writes. What is older than an access token's life is forgotten:
+    no token of it can be alive.
 
     With a broadcast, the worker that ended a session tells the others, which need not wait for
     their next read then. What it tells stays true for ever: heard late, twice or out of order it
@@ -175,7 +180,7 @@ class Revocations:
         since = now - self._memory
         # When the clock has gone back, we may have forgotten what counts again: read it all.
         if self._read_at is not None and now >= self._read_at - CLOCK_SKEW:
-            since = max(since, min(self._read_at, now) - CLOCK_SKEW)
+            since = max(since, min(self._read_at, now) - OVERLAP)
         if start is not None:
             await start()
         async for session in _all_since(self._store, self._sessions, "closed_at", since):

@@ -91,6 +91,18 @@ async def test_clocks_may_differ_by_the_skew(house: House, ada: User, skew: floa
     assert other.denies(who)
 
 
+async def test_a_slow_write_beside_clocks_that_differ_leaves_no_gap(
+    house: House, ada: User
+) -> None:
+    """S-10, Q-09: dated by a clock that is behind, and seen when the store was done with it."""
+    who, other = await signed_in(house, ada), elsewhere(house)
+    await other.refresh(START + 100)
+    await other.refresh(START + 111.4)  # the last before the write is seen
+    await close(house, who, START + 100)
+    await other.refresh(START + 112.4)
+    assert other.denies(who)
+
+
 async def test_a_user_whose_epoch_was_raised_is_denied_but_for_the_spared(
     house: House, ada: User
 ) -> None:
