@@ -46,11 +46,14 @@ class _Table:
             ) from error
         schema, _, self._name = (table or self.default).rpartition(".")
         self._schema = schema or None
+        self._key: sa.ColumnElement[Any] = sa.column(self.columns["id"])
 
     async def people(self) -> AsyncIterator[Person | Unreadable]:
         there = await self._run(self._columns_there)
         if missing := sorted(self.needed - there):
             raise SourceProblem(f"The table {self._name!r} has no column {missing[0]!r}.")
+        for _ in range(await self._run(self._nameless)):
+            yield Unreadable("no id", "The id is NULL, and nothing else says which row this is.")
         read = {name: column for name, column in self.columns.items() if column in there}
         last: object = None
         while rows := await self._run(partial(self._rows, list(read.values()), last)):
@@ -81,18 +84,22 @@ class _Table:
         columns = inspector.get_columns(self._name, schema=self._schema)
         return {column["name"] for column in columns}
 
+    def _nameless(self, connection: sa.Connection) -> int:
+        """How many rows have no id: of a view, say, or in a table of SQLite."""
+        table = sa.table(self._name, schema=self._schema)
+        query = sa.select(sa.func.count()).select_from(table)
+        return connection.scalar(query.where(self._key.is_(None))) or 0
+
     def _rows(
         self, columns: Sequence[str], last: object, connection: sa.Connection
     ) -> Sequence[sa.Row[Any]]:
         # Without types: values come as the driver has them, and a strange one is judged with its
         # row, instead of ending them all.
         asked: list[sa.ColumnClause[Any]] = [sa.column(name) for name in columns]
-        key: sa.ColumnElement[Any] = sa.column(self.columns["id"])
         table = sa.table(self._name, *asked, schema=self._schema)
-        query = sa.select(*asked).select_from(table).order_by(key).limit(BATCH)
-        if last is not None:
-            query = query.where(key > last)
-        return connection.execute(query).all()
+        query = sa.select(*asked).select_from(table).order_by(self._key).limit(BATCH)
+        past = self._key.is_not(None) if last is None else self._key > last
+        return connection.execute(query.where(past)).all()
 
     def _person(self, row: dict[str, Any]) -> Person:
         if isinstance(row["id"], UUID):
@@ -112,7 +119,16 @@ def _engine(place: str) -> AsyncEngine | sa.Engine:
     url = sa.make_url(place)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise SourceProblem(f"There is no file {url.database}.")  # and none is made
-    return create_async_engine(url) if url.get_dialect().is_async else sa.create_engine(url)
+    made = create_async_engine(url) if url.get_dialect().is_async else sa.create_engine(url)
+    if url.get_backend_name() == "sqlite":
+        sync = made.sync_engine if isinstance(made, AsyncEngine) else made
+        sa.event.listen(sync, "connect", _take_any_text)
+    return made
+
+
+def _take_any_text(connection: Any, record: Any) -> None:
+    """SQLite keeps whatever it was given as text. What is no UTF-8 is judged with its row."""
+    record.driver_connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
 
 
 class FastapiUsers(_Table):

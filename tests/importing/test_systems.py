@@ -187,6 +187,23 @@ def test_the_users_of_fastapi_users_move_in_from_postgresql(
     check_fastapi_users(shell, postgres_url, "--table", "fu.user")
 
 
+def test_a_damaged_row_does_not_hold_up_the_others(shell: Shell, tmp_path: Path) -> None:
+    """Rows without an id came again and again, without an end; text that is no UTF-8 ended all."""
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.executescript("""
+            CREATE TABLE user (id TEXT, email TEXT, hashed_password TEXT, first_name TEXT);
+            INSERT INTO user VALUES (NULL, 'nobody@example.com', '', ''), (NULL, '', '', ''),
+                ('1', 'uwe@example.com', '', CAST(x'4dfc6c' AS TEXT)),
+                ('2', CAST(x'fc40' AS TEXT) || 'example.com', '', ''),
+                ('3', 'eve@example.com', '', 'Eve');
+        """)
+    source = f"sqlite:///{tmp_path / 'old.db'}"
+    told = shell.data("import", "--from", "fastapi-users", source, "--write")
+    assert (told["read"], told["taken"]) == (5, 2)
+    assert told["reasons"] == {"invalid_email": 1, "unreadable": 2}
+    assert {user.firstname for user in everybody().values()} == {"uwe", "Eve"}
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [
