@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from authkit_asgi.core.paths import PathRules
-from authkit_asgi.core.tokens import ACCESS, Tokens
+from authkit_asgi.core.tokens import ACCESS, KeyPair, Tokens
 from authkit_asgi.events import Events
 from authkit_asgi.guard_services import GuardServices
 from authkit_asgi.middleware import AuthMiddleware
@@ -67,6 +67,8 @@ class RemoteKit:
     ) -> None:
         if jwks_url and public_keys:
             raise ValueError("give either jwks_url or public_keys")
+        for key in public_keys:
+            KeyPair(ACCESS, key)  # a secret that others could verify with, they could sign with
         self.settings = settings or service_settings()
         self.events = Events()
         issuer = origin_of(issuer)

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
@@ -104,14 +104,15 @@ def _asked(
         raise TimeoutError
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection.request(method, target, body=body, headers=dict(headers))
-    response = connection.getresponse()
-    read = b""
-    while part := response.read1(MAX_BYTES):
-        read += part
-        if len(read) > MAX_BYTES or time.monotonic() >= until:
-            raise ValueError("the answer is too long")
-    return Answer(response.status, response.headers, read)
+    with closing(connection):
+        connection.request(method, target, body=body, headers=dict(headers))
+        with connection.getresponse() as response:
+            read = b""
+            while part := response.read1(MAX_BYTES):
+                read += part
+                if len(read) > MAX_BYTES or time.monotonic() >= until:
+                    raise ValueError("the answer is too long")
+            return Answer(response.status, response.headers, read)
 
 
 def _connection(url: str, timeout: float) -> HTTPConnection:
@@ -123,11 +124,10 @@ def _connection(url: str, timeout: float) -> HTTPConnection:
 
 
 def _hang_up(connection: HTTPConnection) -> None:
-    # A thread that still reads sees the end of it.
+    # A thread that still reads sees the end of it, and closes it: two must not do that at once.
     with suppress(OSError):
-        if connection.sock is not None:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-    connection.close()
+        if (wire := connection.sock) is not None:
+            wire.shutdown(socket.SHUT_RDWR)
 
 
 @cache

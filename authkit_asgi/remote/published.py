@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
 from authkit_asgi.core.identity import Identity
 from authkit_asgi.core.tokens import ACCESS, MAX_BYTES, KeyPair, Tokens
@@ -24,7 +25,7 @@ logger = logging.getLogger("authkit_asgi.remote")
 
 EVERY = 60.0  # seconds for which a retired key may be believed here
 LEARN_EVERY = 10.0  # seconds
-AGAIN = 5.0  # seconds after a failure
+AGAIN = 2.0  # seconds after a failure
 TIMEOUT = 1.5  # seconds
 MAX_KEYS = 16
 PUBLIC = ("kty", "crv", "x", "y")  # of a JWK; whatever else it says is not looked at
@@ -85,11 +86,10 @@ class PublishedKeys:
         """
         if not self._url or self._tokens.knows(token) or not _looks_like_one(token):
             return
-        if self._learned_at is None or abs(now - self._learned_at) >= LEARN_EVERY:
-            try:
-                await self._reads.run("keys", self._read)
-            except AccountsUnavailable:
-                logger.info("Keys could not be read")
+        pace = LEARN_EVERY if self._is_read else AGAIN
+        if self._learned_at is None or abs(now - self._learned_at) >= pace:
+            with suppress(AccountsUnavailable):
+                await self._reads.run("keys", self._learn)
         if not self._is_read:
             raise AccountsUnavailable
 
@@ -108,15 +108,19 @@ class PublishedKeys:
         self._fresh_from = now - EVERY + AGAIN
         self.is_behind, self.is_owed = True, is_owed
 
-    async def _read(self) -> None:
+    async def _learn(self) -> None:
+        # Only these are counted: what is new a moment after the start is learned all the same.
         try:
-            answer = await self._asking.ask("GET", self._url, within=TIMEOUT)
-            keys = _keys_in(answer.body) if answer.status == 200 else None
-            if keys is None:
-                logger.warning("There is no list of keys at %s (%d)", self._url, answer.status)
-                raise AccountsUnavailable
+            await self._read()
         finally:
             self._learned_at = self._clock()
+
+    async def _read(self) -> None:
+        answer = await self._asking.ask("GET", self._url, within=TIMEOUT)
+        keys = _keys_in(answer.body) if answer.status == 200 else None
+        if keys is None:
+            logger.warning("There is no list of keys at %s (%d)", self._url, answer.status)
+            raise AccountsUnavailable
         if not keys:
             logger.warning("No key is published at %s: set AUTHKIT_ACCESS_KEYS there", self._url)
         if self._tokens.use(ACCESS, keys):

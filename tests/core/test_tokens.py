@@ -808,6 +808,39 @@ def test_a_pairs_signature_has_one_spelling_and_no_length_but_its_own(name: str)
     assert tokens.read(ACCESS, token, now=NOW) == CLAIMS
 
 
+def test_the_twin_of_an_es256_signature_names_the_same_session() -> None:
+    """T-19: of ECDSA anybody can make a second signature of a good one (n - s for s). So nothing is
+    ever refused by a token's bytes: both speak of one session, and end with it."""
+    tokens = tokens_with(private_pem(PAIRS["ES256"]()))
+    token = tokens.mint(ACCESS, CLAIMS).encode()
+    message, _, signature = token.rpartition(b".")
+    raw = decode(signature)
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    s = (order - int.from_bytes(raw[32:])).to_bytes(32)
+    twin = message + b"." + encode(raw[:32] + s)
+    assert twin != token
+    assert tokens.read(ACCESS, twin, now=NOW) == tokens.read(ACCESS, token, now=NOW) == CLAIMS
+
+
+def test_keys_are_exchanged_for_others_at_once() -> None:
+    """T-15: of one kind only, and whoever remembers what was read is told to forget."""
+    pairs = [PAIRS["EdDSA"](), PAIRS["ES256"]()]
+    first, second = map(private_pem, pairs)
+    tokens = Tokens(ISSUER, {ACCESS: (first,), REFRESH: SECRETS[REFRESH]})
+    old, refresh = minted(tokens=tokens), minted(REFRESH, tokens)
+    assert not tokens.use(ACCESS, (second, public_pem(pairs[0])))
+    new = minted(tokens=tokens)
+    assert header_of(new)["alg"] == "ES256"
+    assert tokens.knows(old)
+    assert tokens.use(ACCESS, (second,))
+    assert not tokens.knows(old)
+    assert tokens.read(ACCESS, old, now=NOW) is None
+    assert tokens.read(ACCESS, new, now=NOW) == CLAIMS
+    assert tokens.use(ACCESS, ())
+    assert tokens.read(ACCESS, new, now=NOW) is None
+    assert tokens.read(REFRESH, refresh, now=NOW) is not None
+
+
 def test_secrets_and_pairs_serve_side_by_side() -> None:
     """T-15: the way from HS256 to a key pair, and away from an old one."""
     secret, old, new = (
