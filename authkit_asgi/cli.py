@@ -561,6 +561,7 @@ async def _import(kit: AuthKit, args: argparse.Namespace) -> Told:
     services = kit.services
     terms = Terms(
         system=args.system,
+        secret=kit.settings.refresh_token_secret[0],
         unfit=services.hashing.unfit,
         now=kit.clock(),
         assume_verified=args.assume_verified,

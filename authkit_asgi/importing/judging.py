@@ -8,6 +8,7 @@ never guessed: it is right, or the row is skipped with its reason.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 import string
@@ -58,9 +59,11 @@ class Skipped(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What the operator decided. `unfit` says why a hash cannot be taken, or nothing."""
+    """What the operator decided. `unfit` says why a hash cannot be taken, or nothing. `secret`
+    keeps the address of a row without an id from being guessed by the id that is made of it."""
 
     system: str
+    secret: str
     unfit: Callable[[str], str | None]
     now: float
     assume_verified: bool = False
@@ -90,7 +93,7 @@ def judge(person: Person, terms: Terms) -> Judged:
     active = _flag(person.is_active, "isActive", default=True)
     username = _username(person.username, email, notes)
     user = User(
-        id=_id(person.id, terms.system),
+        id=_id(person.id, email_key(email), terms),
         firstname=_name(person.firstname, notes) or username,
         lastname=_name(person.lastname, notes),
         username=username,
@@ -118,17 +121,22 @@ def usernames(first: str) -> Iterator[str]:
         yield f"{first[: MAX_USERNAME - 7]}-{ending}"
 
 
-def _id(value: object, system: str) -> str:
+def _id(value: object, address: str, terms: Terms) -> str:
     """The same for the same row, so that a second run finds it: kept when it is a UUID or
-    MongoDB's, else derived from what it is there, for `1` is somebody in every system."""
+    MongoDB's, else derived from what it is there, for `1` is somebody in every system.
+
+    Without one, from the address: a person who has another address by now, or has left, would
+    otherwise come in once more by the old one, and with the old password.
+    """
     if value is None or value == "":
-        return secrets.token_hex(16)
+        message = f"authkit import {address}".encode()
+        return hmac.digest(terms.secret.encode(), message, "sha256").hex()[:32]
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Skipped("invalid_id", "The id is neither text nor a whole number.")
     text = str(value)
     if _SAFE_ID.fullmatch(text.lower()):
         return text.lower()
-    return hashlib.sha256(f"{system}:{text}".encode(errors="replace")).hexdigest()[:32]
+    return hashlib.sha256(f"{terms.system}:{text}".encode(errors="replace")).hexdigest()[:32]
 
 
 def _email(value: object) -> str:

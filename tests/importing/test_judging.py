@@ -16,9 +16,12 @@ NOW = 1_800_000_000.0
 UUID = "D6B05BDA-0a87-41f6-82b6-8b683993b0ac"
 
 
-def judged(*, drop: bool = False, assume: bool = False, **values: Any) -> Judged:
+def judged(
+    *, drop: bool = False, assume: bool = False, secret: str = "s" * 32, **values: Any
+) -> Judged:
     terms = Terms(
         system="jsonl",
+        secret=secret,
         unfit=Passwords(rounds=10, min_length=8).unfit,
         now=NOW,
         assume_verified=assume,
@@ -149,6 +152,13 @@ def test_other_ids_become_ours_and_the_same_each_time(given: object) -> None:
     assert one.user.id == again.user.id
     assert len(one.user.id) == 32
     assert one.user.id != judged(id="another").user.id
+
+
+def test_without_an_id_the_address_makes_one_that_does_not_tell_it() -> None:
+    one = judged().user.id
+    assert one == judged(email="Ada@Example.com").user.id
+    assert one != judged(email="bob@example.com").user.id
+    assert one != judged(secret="t" * 32).user.id
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,27 @@ def test_who_is_there_already_is_left_alone(shell: Shell, tmp_path: Path) -> Non
     assert everybody() == before
 
 
+def test_nobody_comes_back_by_an_address_they_left(shell: Shell, tmp_path: Path) -> None:
+    """Rows without an id too: an old address would bring the old password and a second account."""
+    file = lines(tmp_path / "people", *({"email": f"{n}@example.com"} for n in ("ada", "bob")))
+    assert shell.data("import", "--from", "jsonl", file, "--write")["taken"] == 2
+
+    async def change(kit: AuthKit) -> None:
+        accounts, now = kit.services.accounts, kit.clock()
+        ada, bob = [await accounts.by_email(f"{name}@example.com") for name in ("ada", "bob")]
+        assert ada is not None
+        assert bob is not None
+        new = {"email": "new@example.com", "email_key": "new@example.com"}
+        assert await accounts.change(ada, new) is not None
+        assert await accounts.delete(bob, now=now) is not None
+
+    in_app(change)
+    before = everybody()
+    again = shell.data("import", "--from", "jsonl", file, "--write")
+    assert (again["taken"], again["there"], again["reasons"]) == (0, 1, {"id_taken": 1})
+    assert everybody() == before
+
+
 def test_a_dry_run_tells_what_writing_does(shell: Shell, tmp_path: Path) -> None:
     """Conflicts within the file, too; and it writes nothing."""
     rows = [{**person(number), "username": "Sam"} for number in range(5)]
@@ -147,7 +168,9 @@ def test_after_kill_it_goes_on(environment: dict[str, str], shell: Shell, tmp_pa
 
 def test_memory_does_not_grow_with_the_file(environment: dict[str, str], tmp_path: Path) -> None:
     """SECURITY D-04: of five times as many people, no more are held at once."""
-    terms = Terms(system="jsonl", unfit=Passwords(rounds=4, min_length=8).unfit, now=2e9)
+    terms = Terms(
+        system="jsonl", secret="s" * 32, unfit=Passwords(rounds=4, min_length=8).unfit, now=2e9
+    )
 
     def tidy(report: Report) -> None:
         gc.collect()  # so that only what is held counts
