@@ -36,6 +36,7 @@ from authkit_asgi.sessions import TokenPair
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
 from authkit_asgi.web.caching import RawHeaders, as_private, is_for_caches, varied
 from authkit_asgi.web.cookies import read_cookies, rewrite_cookie_header, values_in
+from authkit_asgi.web.cors import Cors
 from authkit_asgi.web.replies import redirect, refusal
 from authkit_asgi.web.requests import PATIENCE, header, site_of, visitor_in
 from authkit_asgi.web.ways import asked, on_site, way_back, way_back_of_htmx
@@ -117,6 +118,7 @@ class AuthMiddleware:
         self._clock = kit.guard.clock
         self._settings = kit.guard.settings
         self._bearer = kit.guard.settings.bearer
+        self._cors = Cors(kit.guard.settings.trusted_origins)
         self._decided = self.rules.decided
         self._sessions = kit.guard.sessions
         self._revocations = kit.guard.sessions.revocations
@@ -144,6 +146,10 @@ class AuthMiddleware:
             )
         if access is EXCLUDED:
             return await self.app(scope, receive, send)
+        if access is PROTECTED and self._cors:
+            if (leave := self._cors.preflight(scope)) is not None:
+                return await leave(scope, receive, send)
+            send = self._cors.adding(scope, send)
         now = self._clock()
         visit = self._recall(scope["headers"], now)
         identity: Identity | None = None

@@ -138,6 +138,7 @@ class Settings(BaseSettings):
     refresh_cookie: str = "refreshToken"
     bearer: bool = False
     trusted_origins: CommaList = ()
+    strict_origin: bool = False
     trusted_proxies: CommaList = ()
 
     api_path: str = "/api/users"

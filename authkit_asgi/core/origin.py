@@ -21,6 +21,7 @@ def is_own_site(
     trusted: frozenset[str],
     has_cookie: bool,
     content_type: str | None,
+    strict: bool = False,
 ) -> bool:
     """Whether this request may change something. A header that was not sent is None.
 
@@ -38,7 +39,8 @@ def is_own_site(
     any other        not sent           not sent        anything else   no
     any other        not sent           not sent        not sent        no browser of today: only
                                                                         without cookie, or as no
-                                                                        form can send it
+                                                                        form can send it; and
+                                                                        with `strict` not at all
     """
     if method in SAFE_METHODS:
         return True
@@ -49,7 +51,7 @@ def is_own_site(
         return _is_one_of(origin, trusted | {own})
     if referer is not None:
         return _is_one_of(_origin_of(referer), trusted | {own})
-    return not has_cookie or not _a_form_can_send(method, content_type)
+    return not strict and not (has_cookie and _a_form_can_send(method, content_type))
 
 
 def _is_one_of(origin: str | None, origins: frozenset[str]) -> bool:

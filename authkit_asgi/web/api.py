@@ -12,6 +12,7 @@ from authkit_asgi.errors import AuthError, MethodNotAllowed, NotFound, WrongMedi
 from authkit_asgi.web.asgi import ASGIApp, Receive, Scope, Send
 from authkit_asgi.web.bodies import content_type, parse_json, read_body
 from authkit_asgi.web.calls import Desk, Fault, parsed, refused
+from authkit_asgi.web.cors import Cors
 from authkit_asgi.web.replies import Answer, fault, good, refusal
 from authkit_asgi.web.routes import Reply, Route
 
@@ -37,10 +38,15 @@ class _Path:
     def __init__(self, methods: dict[str, Route], desk: Desk) -> None:
         self._methods = methods
         self._desk = desk
+        self._cors = Cors(desk.settings.trusted_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._cors:
+            if (leave := self._cors.preflight(scope)) is not None:
+                return await leave(scope, receive, send)
+            send = self._cors.adding(scope, send)
         outcome = await refused(self._answer(scope, receive))
-        await answer_of(outcome)(scope, receive, send)
+        return await answer_of(outcome)(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]

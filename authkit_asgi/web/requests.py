@@ -24,6 +24,7 @@ class Site(TypedDict):
     trusted: frozenset[str]
     has_cookie: bool
     content_type: str | None
+    strict: bool
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -44,6 +45,7 @@ def site_of(scope: Scope, settings: Settings, *, has_cookie: bool) -> Site:
         trusted=frozenset(settings.trusted_origins),
         has_cookie=has_cookie,
         content_type=text(b"content-type"),
+        strict=settings.strict_origin,
     )
 
 
