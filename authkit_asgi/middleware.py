@@ -35,7 +35,12 @@ from authkit_asgi.patience import Patience
 from authkit_asgi.sessions import TokenPair
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
 from authkit_asgi.web.caching import RawHeaders, as_private, is_for_caches, varied
-from authkit_asgi.web.cookies import read_cookies, rewrite_cookie_header, values_in
+from authkit_asgi.web.cookies import (
+    read_cookie,
+    read_cookies,
+    rewrite_cookie_header,
+    values_in,
+)
 from authkit_asgi.web.cors import Cors
 from authkit_asgi.web.replies import redirect, refusal
 from authkit_asgi.web.requests import PATIENCE, header, site_of, visitor_in
@@ -119,6 +124,7 @@ class AuthMiddleware:
         self._settings = kit.guard.settings
         self._bearer = kit.guard.settings.bearer
         self._cors = Cors(kit.guard.settings.trusted_origins)
+        self._former = [name.encode() for name in kit.guard.jar.former_names]
         self._decided = self.rules.decided
         self._sessions = kit.guard.sessions
         self._revocations = kit.guard.sessions.revocations
@@ -313,7 +319,8 @@ class AuthMiddleware:
         """As far as the cookies tell, without asking the store. None: it is to be asked."""
         access, refresh = values_in(cookie, self._names)
         if access is None:
-            return NOBODY if refresh is None else None
+            former = any(name in cookie for name in self._former)
+            return NOBODY if refresh is None and not former else None
         identity = self._by_token.get(access)
         if identity is None:
             claims = self._guard.tokens.read(ACCESS, access, now=now, expired_too=True)
@@ -364,6 +371,9 @@ class AuthMiddleware:
         if not cookies:
             return NOBODY
         access, refresh = read_cookies(scope["headers"], self._names)
+        if self._former and access is None and refresh is None:
+            # What this cookie was called before: good for one exchange, which renames it.
+            refresh = read_cookie(scope["headers"], self._former[1])
         visit = await self._by_access_token(access, now)
         if visit is not None and visit.identity is not None:
             if len(cookies) == 1:
@@ -462,6 +472,7 @@ class AuthMiddleware:
             new = {
                 self._names[0]: visit.pair.access.encode(),
                 self._names[1]: visit.pair.refresh.encode(),
+                **dict.fromkeys(self._former, b""),
             }
             told["headers"] = rewrite_cookie_header(list(scope["headers"]), new)
         return told

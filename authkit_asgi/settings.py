@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     cookie_domain: str = ""
     access_cookie: str = "token"
     refresh_cookie: str = "refreshToken"
+    old_cookies: CommaList = ()
     bearer: bool = False
     trusted_origins: CommaList = ()
     strict_origin: bool = False
@@ -276,6 +277,31 @@ class Settings(BaseSettings):
             raise ValueError("must be a plain cookie name; its prefix is AUTHKIT_COOKIE_PREFIX")
         if value == info.data.get("access_cookie"):
             raise ValueError("must differ from AUTHKIT_ACCESS_COOKIE")
+        return value
+
+    @field_validator("old_cookies")
+    @classmethod
+    def _old_cookies(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not value:
+            return value
+        names = value[:2]
+        if not 2 <= len(value) <= 3 or len(set(names)) < 2:
+            raise ValueError(
+                "names the access cookie, the refresh cookie, and their domain, if any"
+            )
+        if any(not re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", name) for name in value):
+            raise ValueError("must be whole cookie names, prefix and all")
+        if value[2:] and any(name.startswith("__Host-") for name in names):
+            raise ValueError("a cookie with the prefix __Host- had no domain")
+        # Not `prefix` of the settings: they are not whole yet.
+        own = (str(info.data.get("access_cookie")), str(info.data.get("refresh_cookie")))
+        prefix = info.data.get("cookie_prefix", "")
+        if prefix == "auto":
+            https = str(info.data.get("base_url", "")).startswith("https://")
+            secure = "__Secure-" if info.data.get("cookie_domain") else "__Host-"
+            prefix = secure if https else ""
+        if {prefix + name for name in own} & set(names):
+            raise ValueError("must not name the cookies that are in use")
         return value
 
     @field_validator("trusted_origins")

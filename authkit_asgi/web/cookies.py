@@ -103,9 +103,14 @@ class CookieJar:
         self._prefix = settings.prefix
         self.access_name = self.prefixed(settings.access_cookie)
         self.refresh_name = self.prefixed(settings.refresh_cookie)
+        # Access, refresh, and perhaps the domain that they were for.
+        self.former_names = settings.old_cookies[:2]
+        former = f"; Domain={settings.old_cookies[2]}" if settings.old_cookies[2:] else ""
         self._domain = f"; Domain={settings.cookie_domain}" if settings.cookie_domain else ""
         secure = "; Secure" if settings.https else ""
         self._flags = f"; HttpOnly; SameSite={settings.cookie_samesite.capitalize()}{secure}"
+        gone = f"=; Max-Age=0; Path=/{former}{self._flags}"
+        self._former_gone = [name + gone for name in self.former_names]
 
     def prefixed(self, name: str) -> str:
         """The name under which a browser lets no sister domain and no plain http write."""
@@ -118,15 +123,17 @@ class CookieJar:
         return self._auth_cookie(self.refresh_name, token, max_age)
 
     def set_pair(self, pair: TokenPair, *, now: float) -> list[str]:
-        """Both cookies, each for as long as its token."""
+        """Both cookies, each for as long as its token, and those of former names away."""
         return [
             self.set_access(pair.access, pair.access_expires_at - now),
             self.set_refresh(pair.refresh, pair.refresh_expires_at - now),
+            *self._former_gone,
         ]
 
     def clear(self) -> list[str]:
         """Both cookies, over. A browser drops one only if name, path, domain and flags agree."""
-        return [self._auth_cookie(name, "", 0) for name in (self.access_name, self.refresh_name)]
+        names = (self.access_name, self.refresh_name)
+        return [*(self._auth_cookie(name, "", 0) for name in names), *self._former_gone]
 
     def plain_cookie(self, name: str, value: str, *, max_age: float, path: str = "/") -> str:
         """Any other cookie, for this host only; without a value and with `max_age=0` it goes."""
