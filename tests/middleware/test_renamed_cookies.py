@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from authkit_asgi.settings import SettingsError
 from tests.middleware.knocking import App, ask, shake_hands, visitor
 from tests.world import settings, world
 
-OLD = {"old_cookies": "was,wasToo"}
+OLD: dict[str, Any] = {"old_cookies": "was,wasToo"}
 
 
 async def test_the_old_pair_is_exchanged_once_for_one_of_the_new_names() -> None:
