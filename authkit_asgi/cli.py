@@ -34,6 +34,7 @@ from pydantic import TypeAdapter, ValidationError
 from authkit_asgi import __version__
 from authkit_asgi.accounts import User, public_profile
 from authkit_asgi.core.fields import EmailAddress
+from authkit_asgi.deployment import findings
 from authkit_asgi.doctor import problems, warnings, weaknesses
 from authkit_asgi.errors import AuthError, NotFound, StoreUnavailable, UsernameTaken
 from authkit_asgi.events import Registered, SessionsEnded
@@ -252,6 +253,9 @@ def _parser() -> argparse.ArgumentParser:
 
     check = command("check", _check, "find what is wrong before your users do", CHECK_HELP)
     check.add_argument("--mail-to", type=_address, metavar="EMAIL", help="send a mail there, too")
+    check.add_argument(
+        "--url", metavar="URL", help="look at a deployment from outside instead; needs no settings"
+    )
     return parser
 
 
@@ -635,8 +639,26 @@ async def _cleanup(kit: AuthKit, args: argparse.Namespace) -> Told:
 # ---- check
 
 
+def _check_deployment(url: str) -> Told:
+    try:
+        found = findings(url)
+    except (ValueError, OSError) as error:
+        raise Problem("unreachable", f"{url} cannot be looked at: {error}") from None
+    bad = [one for one in found if not one.holds]
+    return Told(
+        [
+            f"{'ok' if one.holds else 'problem':9}{one.name:20}{one.advice}".rstrip()
+            for one in found
+        ],
+        {"ok": not bad, "checks": [{"name": one.name, "advice": one.advice} for one in found]},
+        REFUSED if bad else DONE,
+    )
+
+
 def _check(args: argparse.Namespace) -> Told:
     """Problems keep the application from working; warnings do not, and still deserve a look."""
+    if args.url is not None:
+        return _check_deployment(args.url)
     try:
         settings = Settings()
     except SettingsError as error:

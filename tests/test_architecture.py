@@ -30,7 +30,7 @@ LAYERS = (
     ("features",),
     ("kit", "remote"),
     ("__init__",),
-    ("testing", "doctor", "importing"),
+    ("testing", "doctor", "deployment", "importing"),
     ("cli",),
     ("__main__",),
 )
