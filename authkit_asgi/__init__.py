@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from authkit_asgi.about import __version__
     from authkit_asgi.core.identity import Identity
-    from authkit_asgi.core.paths import PathRules
+    from authkit_asgi.core.paths import PathRules, Rule
     from authkit_asgi.guarding import guard
     from authkit_asgi.kit import AuthKit
     from authkit_asgi.middleware import AuthMiddleware
@@ -22,6 +22,7 @@ HOMES = {
     "AuthMiddleware": "middleware",
     "Identity": "core.identity",
     "PathRules": "core.paths",
+    "Rule": "core.paths",
     "Settings": "settings",
     "SettingsError": "settings",
     "__version__": "about",
@@ -33,6 +34,7 @@ __all__ = [
     "AuthMiddleware",
     "Identity",
     "PathRules",
+    "Rule",
     "Settings",
     "SettingsError",
     "__version__",

@@ -11,8 +11,10 @@ AuthError
 │   ├── BadCredentials        401  bad_credentials    e-mail and password do not match
 │   ├── TicketInvalid         401  ticket_invalid     a half-finished sign-in is unknown or over
 │   └── ChallengeRequired     401  challenge_required the sign-in needs one more step
+├── ReauthenticationRequired  401  reauthentication_required  signed in too long ago for this
 ├── Forbidden                 403  forbidden          signed in, but not allowed
 │   ├── EmailNotVerified      403  email_not_verified
+│   ├── MissingScope          403  missing_scope      signed in, without the scope that is asked for
 │   └── CrossSite             403  cross_site         another site sent this request
 ├── NotFound                  404  not_found
 ├── MethodNotAllowed          405  method_not_allowed
@@ -138,6 +140,26 @@ class ChallengeRequired(NotSignedIn):
         return {"data": {"challenge": self.challenge, "ticket": self.ticket}}
 
 
+class ReauthenticationRequired(AuthError):
+    """Whoever is signed in has proved it too long ago. `max_age`: seconds that are not too long."""
+
+    status = 401
+    code = "reauthentication_required"
+    message = "Please enter your password once more to go on."
+
+    def __init__(self, max_age: float = 0) -> None:
+        super().__init__()
+        self.max_age = max_age
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {  # RFC 9470 section 3
+            "WWW-Authenticate": 'Bearer realm="authkit", error="insufficient_user_authentication", '
+            'error_description="A more recent authentication is required", '
+            f'max_age="{int(self.max_age)}"'
+        }
+
+
 class Forbidden(AuthError):
     status = 403
     code = "forbidden"
@@ -147,6 +169,22 @@ class Forbidden(AuthError):
 class EmailNotVerified(Forbidden):
     code = "email_not_verified"
     message = "Please confirm your e-mail address first: follow the link in the mail we sent."
+
+
+class MissingScope(Forbidden):
+    code = "missing_scope"
+    message = "You may not do this: your account lacks the right to."
+
+    def __init__(self, scopes: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.scopes = tuple(scopes)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {  # RFC 6750 section 3.1
+            "WWW-Authenticate": 'Bearer realm="authkit", error="insufficient_scope", '
+            f'scope="{" ".join(self.scopes)}"'
+        }
 
 
 class CrossSite(Forbidden):

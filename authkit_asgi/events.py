@@ -45,6 +45,10 @@ class SignInFailed(Event):
     reason: str = ""
 
 
+class Reauthenticated(Event):
+    """Somebody signed in has proved once more who it is."""
+
+
 class SignedOut(Event):
     """A person ended the session that they were using."""
 

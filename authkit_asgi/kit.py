@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 
 import anyio.to_thread
 
@@ -16,6 +17,7 @@ from authkit_asgi.about import __version__
 from authkit_asgi.accounts import USERS, Accounts, User, public_profile
 from authkit_asgi.broadcast import Broadcast
 from authkit_asgi.broadcast.urls import broadcast_from_settings
+from authkit_asgi.core.demands import NOTHING
 from authkit_asgi.core.passwords import Passwords
 from authkit_asgi.core.paths import Access, PathRules
 from authkit_asgi.core.tokens import ACCESS, REFRESH, Tokens
@@ -27,6 +29,7 @@ from authkit_asgi.features.login import Login
 from authkit_asgi.features.notices import Notices
 from authkit_asgi.features.pages import Dashboard
 from authkit_asgi.features.profile import Profile
+from authkit_asgi.features.reauthenticate import REAUTHENTICATE, Reauthenticate
 from authkit_asgi.features.register import Register
 from authkit_asgi.features.reset_password import ResetPassword
 from authkit_asgi.features.sessions import SessionList
@@ -70,6 +73,7 @@ def default_features() -> list[Feature]:
         Profile(),
         ChangeEmail(),
         SessionList(),
+        Reauthenticate(),
         Notices(),
         Dashboard(),
     ]
@@ -206,9 +210,33 @@ class AuthKit:
     def rules_for(self, rules: PathRules) -> PathRules:
         """The app's rules together with those of the kit's own routes, which say their own
         access."""
-        own = rules.with_own(self._own_access(), pages=self.settings.pages_path)
+        self._demand_means(rules)
+        own = rules.with_own(
+            self._own_access(),
+            pages=self.settings.pages_path,
+            free=(self.settings.api_path + REAUTHENTICATE,),
+        )
         self._home = own.home
         return own
+
+    def _demand_means(self, rules: PathRules) -> None:
+        """What no token can ever show, or no page cure, would keep everybody out: that is a
+        mistake. Raises `ValueError`."""
+        demand = NOTHING
+        for _, one in rules.demands:
+            demand |= one
+        for wanted, claim, option in (
+            (demand.verified, "isVerified", "verified=True"),
+            ("admin" in demand.scopes, "isAdmin", 'scope="admin"'),
+        ):
+            if wanted and claim not in self.settings.token_claims:
+                raise ValueError(f"Rule(..., {option}) needs {claim} among AUTHKIT_TOKEN_CLAIMS")
+        has_page = any(page.path == REAUTHENTICATE for page in self._pages())
+        if demand.fresh < inf and not has_page and not rules.has_own_reauthentication:
+            raise ValueError(
+                "Rule(..., fresh=...) needs the feature Reauthenticate, "
+                "or PathRules(reauthenticate=...)"
+            )
 
     def _services(self) -> Services:
         settings = self.settings

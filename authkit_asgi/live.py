@@ -110,7 +110,7 @@ class LiveConnections:
     ) -> None:
         self._sessions = sessions
         self._settings = settings
-        self._clock = clock
+        self._clock = self.clock = clock
         self._catch_up = catch_up
         self._rooms: RunVar[_Room] = RunVar("authkit_asgi.live")
         self._tick = min(settings.revocation_poll, 1.0) / 2

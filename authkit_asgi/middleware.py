@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 import anyio
 
+from authkit_asgi.core.demands import Demand
 from authkit_asgi.core.identity import ANONYMOUS, Identity, identity_of
 from authkit_asgi.core.origin import SAFE_METHODS, is_own_site
 from authkit_asgi.core.paths import Access, PathRules, is_path
@@ -25,6 +26,7 @@ from authkit_asgi.errors import (
     BadPath,
     CrossSite,
     NotSignedIn,
+    ReauthenticationRequired,
     StoreUnavailable,
     TokenExpired,
 )
@@ -142,12 +144,13 @@ class AuthMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._not_http(scope, receive, send)
+        demand: Demand | None = None
         # Decided before, if any server asks for the path in the one usual way.
         access = self._decided.get(scope["path"])
         if access is None or scope.get("root_path") or b"%" in (scope.get("raw_path") or b""):
             if not is_path(scope["path"]):
                 return await refusal(BadPath())(scope, receive, send)
-            access = self.rules.match(
+            access, demand = self.rules.ruling(
                 scope["path"], scope.get("root_path", ""), scope.get("raw_path")
             )
         if access is EXCLUDED:
@@ -164,13 +167,18 @@ class AuthMiddleware:
             if access is PROTECTED:
                 return await self._turn_away(NOBODY, scope, receive, send)
             told = self._told(scope, NOBODY)
-        elif visit is not None and access is PROTECTED and scope["method"] in SAFE_METHODS:
+        elif (
+            visit is not None
+            and access is PROTECTED
+            and demand is None
+            and scope["method"] in SAFE_METHODS
+        ):
             # What most requests are: from a browser that was here before, to a page of the app.
             identity = visit.identity
             answer = Answer(self.live, identity, send, as_private)
             told = self._told(scope, visit)
         else:
-            admitted = await self._admit(visit, access, scope, receive, send, now)
+            admitted = await self._admit(visit, access, demand, scope, receive, send, now)
             if admitted is None:
                 return None
             identity, answer, told = admitted
@@ -210,6 +218,7 @@ class AuthMiddleware:
         self,
         visit: Visit | None,
         access: Access,
+        demand: Demand | None,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -237,6 +246,9 @@ class AuthMiddleware:
             if foreign:
                 await self._guard.events.tell(CrossSiteRefused(at=now, user_id=identity.id))
                 await refusal(CrossSite(), cookies=visit.cookies)(scope, receive, send)
+                return None
+            if demand is not None and (lack := demand.lacking(identity, now=now)) is not None:
+                await self._hold_back(lack, visit, scope, receive, send)
                 return None
         elif access is Access.AUTH and identity is not None:
             home = on_site(scope, self.rules.home)
@@ -483,20 +495,35 @@ class AuthMiddleware:
         return is_own_site(scope["method"], **site_of(scope, self._settings, has_cookie=True))
 
     async def _turn_away(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._lead(self.rules.login, visit, scope, receive, send)
+
+    async def _lead(
+        self, page: str, visit: Visit, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """People to `page`, where they prove who they are; programs are told what is missing."""
         answer = NOT_SIGNED_IN
         wishes = {name: value for name, value in scope["headers"] if name in WISHES}
         if wishes.get(b"hx-request") == b"true":
-            login = on_site(scope, self.rules.login)
-            there = login + way_back_of_htmx(scope, self._settings.origin)
+            there = on_site(scope, page) + way_back_of_htmx(scope, self._settings.origin)
             headers = (("HX-Redirect", there),)
             answer = refusal(visit.trouble or NotSignedIn(), cookies=visit.cookies, headers=headers)
         elif _is_navigation(scope["method"], wishes) and (
-            asked(scope) != (login := on_site(scope, self.rules.login))
+            asked(scope) != (there := on_site(scope, page))
         ):
-            answer = redirect(login + way_back(scope), cookies=visit.cookies)
+            answer = redirect(there + way_back(scope), cookies=visit.cookies)
         elif visit.trouble or visit.cookies:
             answer = refusal(visit.trouble or NotSignedIn(), cookies=visit.cookies)
         await answer(scope, receive, send)
+
+    async def _hold_back(
+        self, lack: AuthError, visit: Visit, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Whoever is signed in, and lacks what the path demands."""
+        if isinstance(lack, ReauthenticationRequired):
+            stale = replace(visit, trouble=lack)
+            await self._lead(self.rules.reauthenticate, stale, scope, receive, send)
+        else:
+            await refusal(lack, cookies=visit.cookies)(scope, receive, send)
 
     def _note_unconfirmed(self, identity: Identity) -> None:
         if identity.generation > 0:
@@ -555,7 +582,9 @@ class AuthMiddleware:
     # --- websocket --------------------------------------------------------------------------
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        access = self.rules.match(scope["path"], scope.get("root_path", ""), scope.get("raw_path"))
+        access, demand = self.rules.ruling(
+            scope["path"], scope.get("root_path", ""), scope.get("raw_path")
+        )
         if not is_path(scope["path"]):
             return await _deny(BadPath(), scope, receive, send)
         if access is Access.EXCLUDED:
@@ -575,6 +604,9 @@ class AuthMiddleware:
         # A browser lets any site open a socket and sends our cookies along (SECURITY P-14).
         if identity is not None and not visit.bearer and not self._is_own_socket(scope):
             return await _deny(CrossSite(), scope, receive, send)
+        lack = demand.lacking(identity, now=now) if identity and demand else None
+        if lack is not None:
+            return await _deny(lack, scope, receive, send)
         told = self._told(scope, visit)
         if identity is None:
             return await self.app(told, receive, send)

@@ -116,6 +116,7 @@ class Sessions:
             user_agent=visitor.user_agent,
             ip=visitor.ip,
             purge_at=idle_expires_at + self._afterlife,
+            auth_time=now,
         )
         await self._store.insert(SESSIONS, session)
         return session, self.pair(session, user, now=now)
@@ -229,7 +230,7 @@ class Sessions:
         self, session_id: str, user: User, *, visitor: Visitor, now: float
     ) -> TokenPair | None:
         """New tokens for a living session whose holder has just proved who it is. None: it is
-        over.
+        over. From here on its tokens say so, in `auth_time`.
 
         A generation that was not seen in use yet is not followed by another: were that answer lost
         too, the browser would be two behind, and look like a thief. Nor is one that is younger than
@@ -238,6 +239,12 @@ class Sessions:
         session = await self.get(session_id)
         if session is None or is_over(session, now=now) or not self._entitled(user, session):
             return None
+        proved = await self._store.swap(
+            SESSIONS, session.id, expect={"closed_at": None}, change={"auth_time": now}
+        )
+        if proved is None:
+            return None
+        session = proved
         is_settled = now - session.rotated_at > self._settings.refresh_grace
         if is_settled and session.confirmed == session.generation:
             rotated = await self._rotate(session, user, visitor, now, parent=None)
@@ -262,6 +269,8 @@ class Sessions:
             self._access_claims(session, user, now=now),
             generation=identity.generation,
             expires_at=identity.expires_at,
+            # Nor what somebody else has proved since: the owner, of a thief's copy (SECURITY S-18).
+            auth_time=identity.auth_time,
         )
         return self._tokens.mint(ACCESS, claims)
 
@@ -393,6 +402,7 @@ class Sessions:
             issued_at=int(now),
             expires_at=int(expires_at),
             profile=self._profile(user),
+            auth_time=int(session.proved_at),
         )
 
     def _profile(self, user: User) -> Mapping[str, object]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from authkit_asgi.core.tokens import Claims
 
+OWN_SCOPES = frozenset(("authenticated", "verified", "admin"))
 NO_CLAIMS: Mapping[str, object] = MappingProxyType({})
 
 
@@ -24,8 +25,9 @@ class Identity:
     requests.
 
     `id` is the user's id, the token's `sub`. `claims` are the profile claims (`token_claims` and
-    those of features), read-only. Times are whole seconds since the epoch. Has what Starlette's
-    `BaseUser` has.
+    those of features), read-only. Times are whole seconds since the epoch. `auth_time` is when it
+    was last proved who this is, by a sign-in, a re-authentication or a change of the password (the
+    claim of OpenID Connect); 0, where a token does not tell. Has what Starlette's `BaseUser` has.
     """
 
     id: str
@@ -33,6 +35,7 @@ class Identity:
     generation: int
     epoch: int
     expires_at: int
+    auth_time: int = 0
     claims: Mapping[str, object] = field(default_factory=lambda: NO_CLAIMS)
     credentials: Credentials = field(default=Credentials(), repr=False)
 
@@ -65,12 +68,16 @@ ANONYMOUS = Anonymous()
 
 
 def credentials_of(claims: Mapping[str, object]) -> Credentials:
-    """The scopes that the profile claims give: `authenticated`, `verified`, `admin`."""
+    """The scopes that the profile claims give: `authenticated`, `verified`, `admin`, and the words
+    of a claim `scope` (RFC 9068 section 2.2.3), which can say none of these three."""
     scopes = ["authenticated"]
     if claims.get("isVerified") is True:
         scopes.append("verified")
     if claims.get("isAdmin") is True:
         scopes.append("admin")
+    more = claims.get("scope")
+    if isinstance(more, str):
+        scopes += [scope for scope in more.split() if scope not in OWN_SCOPES]
     return Credentials(tuple(scopes))
 
 
@@ -82,6 +89,7 @@ def identity_of(claims: Claims) -> Identity:
         generation=claims.generation,
         epoch=claims.epoch,
         expires_at=claims.expires_at,
+        auth_time=claims.auth_time,
         claims=claims.profile,
         credentials=credentials_of(claims.profile),
     )

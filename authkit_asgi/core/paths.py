@@ -8,9 +8,16 @@ and nothing is opened.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from typing import TypeVar
 from urllib.parse import unquote
+
+from authkit_asgi.core.demands import NOTHING, Demand, Span, demand_of
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 MAX_DECIDED = 1024
 MAX_DECIDED_LENGTH = 256
@@ -53,14 +60,46 @@ def is_path(path: str) -> bool:
     return path.startswith("/")
 
 
+class Rule:
+    """A pattern among `protected` that demands more than somebody signed in.
+
+        Rule("/billing/*", verified=True)          a confirmed e-mail address
+        Rule("/admin", "/admin/*", scope="admin")  a scope, or each of several
+        Rule("/settings/*", fresh="10m")           a proof of who it is, not older than that
+
+    `fresh` is in seconds, or a text such as `30s`, `10m`, `12h`, `7d`. Of several rules that cover
+    a path each one applies. Raises ValueError for a demand that could not mean what its author
+    thinks.
+    """
+
+    __slots__ = ("demand", "patterns")
+
+    def __init__(
+        self,
+        *patterns: str,
+        verified: bool = False,
+        scope: str | Iterable[str] = (),
+        fresh: Span | None = None,
+    ) -> None:
+        if not patterns:
+            raise ValueError("Rule() names no path")
+        self.patterns = patterns
+        self.demand = demand_of(verified=verified, scope=scope, fresh=fresh)
+
+    def __repr__(self) -> str:
+        return f"Rule({', '.join(map(repr, self.patterns))}: {self.demand.told or 'signed in'})"
+
+
 class PathRules:
     """Which paths are public, for visitors only, protected, or not looked at.
 
     A pattern is one exact path (`/docs`), or covers what lies below one (`/docs/*`, not `/docs`
     itself). The most specific pattern wins: exact over below, longer over shorter. What none names
-    gets the `default`. `login` is where a visitor is sent to sign in, `home` where a sign-in leads;
-    without them they are the kit's own pages. Raises ValueError for a pattern that could not mean
-    what its author thinks.
+    gets the `default`. Among `protected` a `Rule` may demand more; every one that covers a path
+    applies, however specific another is, and a path that routers read in two ways has to meet what
+    is demanded of either. `login` is where a visitor is sent to sign in, `home` where a sign-in
+    leads, `reauthenticate` where somebody is sent who signed in too long ago; without them they are
+    the kit's own pages. Raises ValueError for a pattern that could not mean what its author thinks.
     """
 
     def __init__(
@@ -68,42 +107,62 @@ class PathRules:
         *,
         public: Iterable[str] = (),
         auth: Iterable[str] = (),
-        protected: Iterable[str] = (),
+        protected: Iterable[str | Rule] = (),
         exclude: Iterable[str] = (),
         default: str = "protected",
         login: str | None = None,
         home: str | None = None,
+        reauthenticate: str | None = None,
     ) -> None:
         if default not in ("protected", "public"):
             raise ValueError(f"default={default!r}: must be 'protected' or 'public'")
-        for target in (login, home):
+        for target in (login, home, reauthenticate):
             if target is not None and safe_next(target) is None:
                 raise ValueError(f"{target!r} is not a path of this site, like /user/login")
         self.default = Access(default)
-        self._wanted = (login, home)
+        self._wanted = (login, home, reauthenticate)
         self.login = login or "/user/login"
         self.home = home or "/user/dashboard"
+        self.reauthenticate = reauthenticate or "/user/reauthenticate"
+        plain, self.demands = _parted(protected)
+        self._free = frozenset((self.reauthenticate,))
         lists = {
             Access.PUBLIC: public,
             Access.AUTH: auth,
-            Access.PROTECTED: protected,
+            Access.PROTECTED: plain,
             Access.EXCLUDED: exclude,
         }
         self._compile(_gathered(lists))
 
-    def with_own(self, own: Mapping[str, Access], *, pages: str = "/user") -> PathRules:
+    def with_own(
+        self, own: Mapping[str, Access], *, pages: str = "/user", free: Iterable[str] = ()
+    ) -> PathRules:
         """These rules and the kit's own, which win where both name the same pattern.
 
-        `login` and `home` are the kit's, below `pages`, where these rules name none.
+        `login`, `home` and `reauthenticate` are the kit's, below `pages`, where these rules name
+        none. Nothing is demanded on the `free` paths: there one comes by what is.
         """
-        login, home = self._wanted
+        login, home, reauthenticate = self._wanted
         rules = PathRules(
             default=self.default.value,
             login=login or f"{pages}/login",
             home=home or f"{pages}/dashboard",
+            reauthenticate=reauthenticate or f"{pages}/reauthenticate",
         )
+        rules.demands = self.demands
+        rules._free = frozenset((rules.reauthenticate, *free))
         rules._compile({**self._rules, **{_checked(pattern): own[pattern] for pattern in own}})
         return rules
+
+    @property
+    def patterns(self) -> Mapping[str, Access]:
+        """Every pattern, with what it says."""
+        return self._rules
+
+    @property
+    def has_own_reauthentication(self) -> bool:
+        """Whether a page other than the kit's is named for it."""
+        return self._wanted[2] is not None
 
     def match(self, path: str, root_path: str = "", raw_path: bytes | None = None) -> Access:
         """Who may ask for `path`; all three arguments are the ASGI scope's keys of that name.
@@ -111,27 +170,51 @@ class PathRules:
         `raw_path` never opens anything. It tells of an encoded slash, which a router that goes by
         it takes for a letter: `/public%2Fx` is one segment then, not what lies below `/public`.
         """
+        return self.ruling(path, root_path, raw_path)[0]
+
+    def ruling(
+        self, path: str, root_path: str = "", raw_path: bytes | None = None
+    ) -> tuple[Access, Demand | None]:
+        """As `match`, and what is demanded of whoever is signed in; None: nothing more.
+
+        What is demanded is found by the decoded path: whatever a router takes for a letter, the
+        patterns that cover its reading cover this one too.
+        """
         if raw_path and b"%" in raw_path and ENCODED_SEPARATOR.search(raw_path.partition(b"?")[0]):
-            return Access.PROTECTED
+            return Access.PROTECTED, self._demanded_of(path, root_path)
         asked = (root_path, path) if root_path else path
         decided = self.decided.get(asked)
         if decided is not None:
-            return decided
+            return decided, None
+        demand = self._demanded.get(asked)
+        if demand is not None:
+            return Access.PROTECTED, demand
         access = self._match(path, root_path)
+        if access is Access.PROTECTED:
+            demand = self._demanded_of(path, root_path)
         # Strangers choose the paths: neither many nor long ones may fill the memory.
         if is_path(path) and len(path) <= MAX_DECIDED_LENGTH:
-            if len(self.decided) >= MAX_DECIDED:
-                self.decided.clear()
-            self.decided[asked] = access
-        return access
+            if demand is None:
+                _remember(self.decided, asked, access)
+            else:
+                _remember(self._demanded, asked, demand)
+        return access, demand
+
+    def reasons(self, path: str, root_path: str = "") -> tuple[str | None, list[str]]:
+        """What stands behind a `ruling`, for people: the pattern that decides, or None for the
+        default; and the patterns of the rules that demand something."""
+        reading = self._readings(path, root_path)[0]
+        return self._naming(reading), [pattern for pattern, _ in self._demanding(path, root_path)]
 
     def _compile(self, rules: dict[str, Access]) -> None:
         self._rules = rules
         self._exact = {rule: access for rule, access in rules.items() if rule[-1] != "*"}
         below = [(rule[:-1], access) for rule, access in rules.items() if rule[-1] == "*"]
         self._below = sorted(below, key=lambda pair: len(pair[0]), reverse=True)
-        # What was decided before, by path, or by root path and path where there is a root.
+        # What was decided before, by path, or by root path and path where there is a root. Where
+        # more is demanded stands apart, so that nobody takes the one for the other.
         self.decided: dict[str | tuple[str, str], Access] = {}
+        self._demanded: dict[str | tuple[str, str], Demand] = {}
 
     def _match(self, path: str, root_path: str) -> Access:
         """The stricter of all the ways in which a router may read `path` (SECURITY P-10).
@@ -146,15 +229,40 @@ class PathRules:
         """
         if not is_path(path) or STRANGE.search(path):
             return Access.PROTECTED
+        first, *more = self._readings(path, root_path)
+        access = self._judge(first)
+        if not more:
+            return access
+        if first is path:
+            return stricter(access, self._judge(more[0]))
+        return stricter(access, self._named(path) or access)
+
+    def _readings(self, path: str, root_path: str) -> list[str]:
         if not root_path or root_path not in path:
-            return self._judge(path)
+            return [path]
         before, _, rest = path.partition(root_path)
         if before:
-            return stricter(self._judge(path), self._judge(f"/{rest.removeprefix('/')}"))
+            return [path, f"/{rest.removeprefix('/')}"]
         if rest and rest[0] != "/":
-            return stricter(self._judge(path), self._judge(f"/{rest}"))
-        relative = self._judge(rest or "/")
-        return stricter(relative, self._named(path) or relative)
+            return [path, f"/{rest}"]
+        return [rest or "/", path]
+
+    def _demanded_of(self, path: str, root_path: str) -> Demand | None:
+        """All at once, of every rule that covers `path` as anybody may read it."""
+        demand = NOTHING
+        for _, one in self._demanding(path, root_path):
+            demand |= one
+        return None if demand == NOTHING else demand
+
+    def _demanding(self, path: str, root_path: str) -> list[tuple[str, Demand]]:
+        if not self.demands:
+            return []
+        if not is_path(path) or STRANGE.search(path):
+            return list(self.demands)  # nobody can tell which of them a router will be led to
+        readings = self._readings(path, root_path)
+        if readings[0] in self._free:
+            return []
+        return [rule for rule in self.demands if any(_covers(rule[0], one) for one in readings)]
 
     def _judge(self, path: str) -> Access:
         """Some routers serve `/admin` at `/admin/` too, so one is as strict as the other (P-08).
@@ -174,6 +282,12 @@ class PathRules:
             return self._exact.get(path)
         return next((access for below, access in self._below if path.startswith(below)), None)
 
+    def _naming(self, path: str) -> str | None:
+        """The pattern by which `_named` decides."""
+        if path in self._exact or path == "/":
+            return path if path in self._exact else None
+        return next((f"{below}*" for below, _ in self._below if path.startswith(below)), None)
+
 
 def safe_next(value: object) -> str | None:
     """`value` if it is one path on this site, fit for a redirect after sign-in; otherwise None.
@@ -192,12 +306,48 @@ def safe_next(value: object) -> str | None:
     return value
 
 
+def _covers(pattern: str, path: str) -> bool:
+    """Whether a rule's demand holds for `path`. As wide as any router or file system may read it:
+    in upper or lower case, with or without a slash at its end (SECURITY P-08, P-09)."""
+    pattern, path = _folded(pattern), _folded(path)
+    if pattern[-1] != "*":
+        return path in (pattern, f"{pattern}/", pattern.removesuffix("/") or "/")
+    return path.startswith(pattern[:-1]) and path != "/"
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def _remember(memory: dict[K, V], key: K, value: V) -> None:
+    if len(memory) >= MAX_DECIDED:
+        memory.clear()
+    memory[key] = value
+
+
+def _parted(protected: Iterable[str | Rule]) -> tuple[list[str], list[tuple[str, Demand]]]:
+    """The patterns alone, and what is demanded where."""
+    if isinstance(protected, str | Rule):
+        raise ValueError(f"{protected!r}: give a list of patterns")
+    patterns: list[str] = []
+    demands: list[tuple[str, Demand]] = []
+    for one in protected:
+        if isinstance(one, str):
+            patterns.append(one)
+        else:
+            patterns += one.patterns
+            demands += ((pattern, one.demand) for pattern in one.patterns)
+    return patterns, [rule for rule in demands if rule[1] != NOTHING]
+
+
 def _gathered(lists: Mapping[Access, Iterable[str]]) -> dict[str, Access]:
     rules: dict[str, Access] = {}
     for access, patterns in lists.items():
         if isinstance(patterns, str):
             raise ValueError(f"{patterns!r}: give a list of patterns")
         for pattern in patterns:
+            if isinstance(pattern, Rule):
+                raise ValueError(f"{pattern!r}: only protected paths can demand something")
             if rules.setdefault(_checked(pattern), access) is not access:
                 raise ValueError(f"{pattern!r} stands in two lists: {rules[pattern].value} too")
     return rules

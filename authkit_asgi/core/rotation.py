@@ -34,7 +34,8 @@ class Session:
     seen in use; `methods` are the factors that opened it (RFC 8176 names). `parent` is the id
     (`jti`) of the refresh token whose exchange made the current generation; None, where no token
     was exchanged for it: then any of the generation before counts as the parent. `purge_at`: from
-    then on no token of it can be alive anywhere, and nobody needs the row.
+    then on no token of it can be alive anywhere, and nobody needs the row. `auth_time` is when its
+    holder last proved who it is; None in rows of older versions: when the session was opened.
     """
 
     id: str
@@ -56,6 +57,11 @@ class Session:
     closed_at: float | None = None
     close_reason: str = ""
     purge_at: float | None = None
+    auth_time: float | None = None
+
+    @property
+    def proved_at(self) -> float:
+        return self.created_at if self.auth_time is None else self.auth_time
 
     @property
     def ends_at(self) -> float:

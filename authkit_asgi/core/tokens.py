@@ -50,14 +50,17 @@ class Kind:
 
 ACCESS = Kind("access", "at+jwt")  # RFC 9068 section 2.1
 REFRESH = Kind("refresh", "rt+jwt", has_id=True)
-REGISTERED = frozenset(("iss", "aud", "sub", "sid", "gen", "epoch", "iat", "exp", "jti"))
+REGISTERED = frozenset(
+    ("iss", "aud", "sub", "sid", "gen", "epoch", "iat", "exp", "jti", "auth_time")
+)
 TOKEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What a verified token says. Times are whole seconds since the epoch. `profile` is
-    read-only. `token_id` is empty for a kind whose tokens have none."""
+    read-only. `token_id` is empty for a kind whose tokens have none. `auth_time` is when the holder
+    last proved who it is (RFC 9068 section 2.2.1); 0, where that is not told: long ago."""
 
     subject: str
     session_id: str
@@ -67,6 +70,7 @@ class Claims:
     expires_at: int
     token_id: str = ""
     profile: Mapping[str, object] = field(default_factory=dict, repr=False)
+    auth_time: int = 0
 
 
 class Key(Protocol):
@@ -215,11 +219,12 @@ class Tokens:
             if name not in REGISTERED
         ]
         named = f',"jti":{_text(claims.token_id)}' if kind.has_id else ""
+        proved = f',"auth_time":{claims.auth_time}' if claims.auth_time else ""
         return (
             f"{{{''.join(profile)}{self._spelled_from_us[kind]}"
             f'"sub":{_text(claims.subject)},"sid":{_text(claims.session_id)},'
             f'"gen":{claims.generation},"epoch":{claims.epoch},'
-            f'"iat":{claims.issued_at},"exp":{claims.expires_at}{named}}}'
+            f'"iat":{claims.issued_at},"exp":{claims.expires_at}{proved}{named}}}'
         )
 
     def read(
@@ -257,12 +262,15 @@ class Tokens:
             issued_at, expires_at = payload.pop("iat"), payload.pop("exp")
             token_id = payload.pop("jti") if kind.has_id else ""
             from_us = payload.pop("iss"), payload.pop("aud")
+            auth_time = payload.pop("auth_time", 0)
         except KeyError:
             return None
         # `type() is int`, because True is an int to isinstance, and 1.0 equals 1.
         if not type(generation) is type(epoch) is type(issued_at) is type(expires_at) is int:
             return None
-        numbers = (generation, epoch, issued_at, expires_at)
+        if type(auth_time) is not int:
+            return None
+        numbers = (generation, epoch, issued_at, expires_at, auth_time)
         if min(numbers) < 0 or max(numbers) > MAX_INTEGER:
             return None
         if not type(subject) is type(session_id) is str or "" in texts:
@@ -276,7 +284,15 @@ class Tokens:
         except RecursionError:
             return None
         return Claims(
-            subject, session_id, generation, epoch, issued_at, expires_at, token_id, profile
+            subject,
+            session_id,
+            generation,
+            epoch,
+            issued_at,
+            expires_at,
+            token_id,
+            profile,
+            auth_time,
         )
 
 
