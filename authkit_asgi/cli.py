@@ -39,6 +39,7 @@ from authkit_asgi.doctor import problems, warnings, weaknesses
 from authkit_asgi.errors import AuthError, NotFound, StoreUnavailable, UsernameTaken
 from authkit_asgi.events import Registered, SessionsEnded
 from authkit_asgi.features.register import RegisterBody
+from authkit_asgi.hashing import calibrate
 from authkit_asgi.importing import SourceProblem
 from authkit_asgi.importing.judging import Terms
 from authkit_asgi.importing.sources import SOURCES, source_from
@@ -251,6 +252,18 @@ def _parser() -> argparse.ArgumentParser:
 
     command("cleanup", partial(_with_kit, _cleanup), "remove the rows that are over", CLEANUP_HELP)
 
+    hashers = command(
+        "hashers", _hashers, "find what hashing a password may cost on this machine", HASHERS_HELP
+    )
+    hashers.add_argument("action", choices=["calibrate"])
+    hashers.add_argument(
+        "--target",
+        type=_duration,
+        default=0.25,
+        metavar="TIME",
+        help="what one hash may take, such as 250ms (the default) or 0.5s",
+    )
+
     check = command("check", _check, "find what is wrong before your users do", CHECK_HELP)
     check.add_argument("--mail-to", type=_address, metavar="EMAIL", help="send a mail there, too")
     check.add_argument(
@@ -315,6 +328,13 @@ Safe at any time, beside the running application. Once a day is plenty.
 example, for cron:
   17 4 * * *  authkit-asgi cleanup --env-file /etc/acme/authkit.env
 """
+HASHERS_HELP = """\
+Run it on the machine that will serve. Needs no settings, and changes nothing.
+
+examples:
+  authkit-asgi hashers calibrate --target 250ms
+  authkit-asgi hashers calibrate --json
+"""
 CHECK_HELP = """\
 Looks at the settings, the store and the mailer, and changes nothing.
 The exit status is 1 when there are problems; warnings alone leave it 0.
@@ -330,6 +350,15 @@ def _address(text: str) -> str:
         return TypeAdapter[str](EmailAddress).validate_python(text)
     except ValidationError:
         raise argparse.ArgumentTypeError("this is not an e-mail address") from None
+
+
+def _duration(text: str) -> float:
+    """Seconds, of `250ms` or `0.5s`."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s)", text)
+    seconds = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0
+    if not 0 < seconds <= 60:
+        raise argparse.ArgumentTypeError("give a time such as 250ms or 0.5s, of a minute at most")
+    return seconds
 
 
 # ---- The environment
@@ -391,6 +420,25 @@ def _keys(args: argparse.Namespace) -> Told:
         raise Problem("key_not_written", f"{error.filename}: {wrong}") from None
     lines = [f"AUTHKIT_ACCESS_KEYS={private}", f"# to verify only: {public}"]
     return Told(lines, {"private": str(private), "public": str(public)})
+
+
+def _hashers(args: argparse.Namespace) -> Told:
+    times = calibrate(args.target)
+    fitting = [rounds for rounds, took in times.items() if took <= args.target]
+    rounds = max(fitting, default=min(times))
+    cores = os.cpu_count() or 1
+    lines = [f"{number} rounds: {took * 1000:.0f} ms" for number, took in times.items()]
+    if not fitting:
+        lines.append(f"None is that quick; {rounds} are the fewest for a site in public.")
+    lines.append(f"{cores} cores: at most {cores / times[rounds]:.0f} sign-ins a second.")
+    lines.append(f"AUTHKIT_BCRYPT_ROUNDS={rounds}")
+    data = {
+        "rounds": rounds,
+        "fits": bool(fitting),
+        "targetMs": args.target * 1000,
+        "times": [{"rounds": one, "ms": round(took * 1000, 1)} for one, took in times.items()],
+    }
+    return Told(lines, data)
 
 
 def _with_kit(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from typing import TypeVar
@@ -24,7 +25,29 @@ T = TypeVar("T")
 
 logger = logging.getLogger("authkit_asgi.hashing")
 
+CALIBRATED = range(10, 17)  # rounds: the settings take no fewer in public, and no more at all
+TRIES = 3
+
 WAITING_PER_THREAD = 16  # at 12 rounds the last one in the queue waits for about four seconds
+
+
+def calibrate(target: float) -> dict[int, float]:
+    """Seconds of processor time that hashing takes on this machine, by rounds: those that fit into
+    `target` seconds, and the next."""
+    times: dict[int, float] = {}
+    for rounds in CALIBRATED:
+        passwords = Passwords(rounds=rounds, min_length=8)
+        # What else runs here can only add to it, so the quickest of a few tries is nearest.
+        times[rounds] = min(_spent(passwords) for _ in range(TRIES))
+        if times[rounds] > target:
+            break
+    return times
+
+
+def _spent(passwords: Passwords) -> float:
+    began = time.thread_time()
+    passwords.hash("calibration")
+    return time.thread_time() - began
 
 
 class Hashing:

@@ -210,6 +210,8 @@ def test_a_password_is_asked_for_twice_and_not_shown(
         pytest.param(["create-user", *ADA], id="no terminal to ask in"),
         pytest.param(["check", "--mail-to", "not an address"], id="a mail to nowhere"),
         pytest.param(["check", "--js"], id="half an option"),
+        pytest.param(["hashers", "calibrate", "--target", "250"], id="a time without a unit"),
+        pytest.param(["hashers", "calibrate", "--target", "0ms"], id="no time at all"),
     ],
 )
 def test_misuse_has_the_status_two(shell: Shell, words: list[str]) -> None:
@@ -238,7 +240,16 @@ def test_a_password_given_as_an_argument_is_refused_and_not_repeated(
     assert PASSWORD not in shell.out + shell.err
 
 
-COMMANDS = ["secret", "migrate", "create-user", "make-admin", "revoke", "cleanup", "check"]
+COMMANDS = [
+    "secret",
+    "hashers",
+    "migrate",
+    "create-user",
+    "make-admin",
+    "revoke",
+    "cleanup",
+    "check",
+]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -256,6 +267,26 @@ def test_help_shows_how_and_the_docs_explain(
     assert f"\n## {command}" in docs
     options = set(re.findall(r"--[a-z-]+", told)) - {"--help"}
     assert {one for one in options if one not in docs} == set()
+
+
+# ---- hashers
+
+
+def test_hashers_are_calibrated_for_a_time(shell: Shell) -> None:
+    """A second core or a quicker one changes the figures, never that more rounds take longer."""
+    told = shell.data("hashers", "calibrate", "--target", "150ms")
+    times = {one["rounds"]: one["ms"] for one in told["times"]}
+    assert min(times) == 10
+    assert list(times) == sorted(times, key=lambda rounds: times[rounds])
+    fitting = [rounds for rounds, ms in times.items() if ms <= told["targetMs"]]
+    assert told["rounds"] == (max(fitting) if fitting else 10)
+    assert told["fits"] is bool(fitting)
+
+
+def test_no_target_proposes_fewer_rounds_than_a_site_may_have(shell: Shell) -> None:
+    assert shell.run("hashers", "calibrate", "--target", "1ms") == 0
+    assert shell.out.splitlines()[-1] == "AUTHKIT_BCRYPT_ROUNDS=10"
+    assert "None is that quick" in shell.out
 
 
 # ---- secret
