@@ -1,0 +1,288 @@
+"""Runs every benchmark in its short form, and writes down what they found.
+
+    make bench
+
+One after the other, each a program of its own that prints its rows as JSON (`rows.py`). The rows
+are printed here, and written with the machine, versions, date and charts to docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rows import Row, as_table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+IMAGES = ROOT / "docs" / "images"
+PROGRAMS = (
+    "guard",
+    "flood",
+    "storm",
+    "refresh",
+    "servers",
+    "scale",
+    "startup",
+    "rotation",
+    "enumeration",
+)
+PATIENCE = 600  # seconds for one program
+VERSIONS = ("bcrypt", "pyjwt", "starlette", "uvicorn", "granian", "hypercorn", "fastapi-users")
+
+# Where the time goes in what has been seen to miss its target, by the words that a row begins with.
+REASONS = {
+    "a token seen before, to the no-op": "The no-op does nothing at all, so tenths of a microsecond"
+    " show: headers are searched, the clock is asked, the scope is copied and the app's own routes"
+    " are told from ours.",
+    "a public path": "The paths' rules are asked, and whoever has a session is told to a public"
+    " page too.",
+    "a token never seen, to AuthenticationMiddleware": "Reading takes four fifths of it: SHA-256"
+    " (a third), strict JSON (a third), and one look at each claim.",
+    "100,000 users": "Most of them come for the first time since their token left the map: the"
+    " token is read, and its identity is put into the map besides.",
+    "forged": "SHA-256 over the token, twice, is nearly all of it.",
+    "overhead of": "See `--profile` of the guard's benchmark: the guard itself, not the other, is"
+    " what there is to gain.",
+    "memory: a whole refresh": "A dictionary answers in microseconds, so that reading one token,"
+    " signing two and telling listeners is most of a refresh. Memory is for tests.",
+    "rotation": "Two changes of thread and, unless told otherwise, one wait for the disk, which is"
+    " the same for both: the slower the disk, the nearer they come.",
+    "minting": "Half of it is SHA-256 and base64; the rest is writing the claims, in Python.",
+    "checking": "SHA-256 over the token is a third of it, strict JSON another, and each claim is"
+    " looked at.",
+    "guarded p99 while": "A sign-in is more than its hash: half a millisecond of it runs in the"
+    " event loop. And when other programs keep all cores busy, a thread of lowest priority may be"
+    " stopped while it holds the interpreter.",
+    "sign-ins a second": "The loop's share of each sign-in, and the guarded requests, come from"
+    " the same cores.",
+    "uvicorn: request": "wrk and two workers share the cores with all else that runs here; the"
+    " no-op's are the first to be held up by wrk. By processor time it is nearer the truth.",
+    "granian: request": "wrk and two workers share the cores with all else that runs here. Granian"
+    " needs so little itself that a few microseconds show.",
+    "import": "Half of it is pydantic, which builds the models of settings and bodies.",
+}
+
+
+def run(program: str, *, short: bool) -> dict[str, Any]:
+    began = time.monotonic()
+    words = [sys.executable, "-m", f"benchmarks.{program}", "--json"]
+    done = subprocess.run(
+        [*words, *(["--short"] if short else [])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE if short else None,
+        check=False,
+    )
+    try:
+        told: dict[str, Any] = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        told = {"title": program, "rows": [{"what": program, "figure": f"did not run: {last}"}]}
+    told["seconds"] = time.monotonic() - began
+    told["rows"] = [Row(**row) for row in told["rows"]]
+    return told
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on. Not the host's name: it is nobody's business."""
+    model = platform.machine()
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        lines = [line for line in cpu.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].partition(":")[2].strip() if lines else model
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return {
+        "Processor": f"{model}, {os.cpu_count()} cores",
+        "System": platform.system(),
+        "Python": platform.python_version(),
+        "Load before the run": f"{load} (waiting or running programs, mean of a minute)",
+        "Date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "Versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+    }
+
+
+def versions() -> dict[str, str]:
+    pinned = (ROOT / "benchmarks" / "peers.txt").read_text()
+    found = {}
+    for name in VERSIONS:
+        for line in pinned.splitlines():
+            if line.startswith(f"{name}=="):
+                found[name] = line.partition("==")[2].split(";")[0].strip()
+        if name not in found:
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def page(found: dict[str, dict[str, Any]], about: dict[str, str]) -> str:
+    rows = [row for told in found.values() for row in told["rows"]]
+    judged = [row for row in rows if row.met is not None]
+    met = sum(row.met is True for row in judged)
+    lines = [
+        "# Benchmarks",
+        "",
+        "What the kit costs, side by side with what else there is. `make bench` runs all of this"
+        " on your machine, in a few minutes, and writes this page anew; each part is one command of"
+        " its own, and its longer form says more:",
+        "",
+        "```bash",
+        "make bench",
+        ".venv/bin/python -m benchmarks.guard --profile",
+        ".venv/bin/python -m benchmarks.storm --bcrypt-rounds 12",
+        "```",
+        "",
+        "Read ratios, not microseconds: contenders take turns in one run, but machines differ, and"
+        " hurry at times. Targets were set before anything was measured, and a missed one says so.",
+        "",
+        *(f"- {name}: {value}" for name, value in about.items()),
+        "",
+        f"**{met} of {len(judged)} targets are met.**",
+        "",
+    ]
+    for program, told in found.items():
+        lines += [f"## {told['title']}", "", f"`python -m benchmarks.{program} --short`", ""]
+        chart = IMAGES / f"bench-{program}.svg"
+        if chart.exists():
+            lines += [f"![{told['title']}](images/{chart.name})", ""]
+        lines += ["| what | found | target | |", "|---|---|---|---|", *map(_line, told["rows"]), ""]
+        lines += _absent(told)
+        lines += [
+            f"- Missed, *{row.what}*: {reason}"
+            for row in told["rows"]
+            if row.met is False and (reason := reason_for(row.what))
+        ]
+        if lines[-1]:
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(row: Row) -> str:
+    met = {True: "met", False: "**MISSED**", None: ""}[row.met]
+    cells = (row.what, row.figure, row.target, met)
+    return f"| {' | '.join(cell.replace('|', '∣') for cell in cells)} |".replace("  ", " ")
+
+
+def _absent(told: dict[str, Any]) -> list[str]:
+    named = told.get("absent", {})
+    lines = [f"- Not run: {name}: {reason}." for name, reason in named.items()]
+    return [*lines, ""] if lines else []
+
+
+def reason_for(what: str) -> str:
+    for begin, reason in REASONS.items():
+        if what.startswith(begin):
+            return reason
+    return "`--profile` of that program, or `python -m cProfile`, shows where the time goes."
+
+
+# --- charts ---------------------------------------------------------------------------------------
+
+
+def charts(found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """SVG by the name of its program: bars, the longest to the right edge, on a logarithm where
+    they differ by more than a hundred times."""
+    drawn = {}
+    guard = [one for one in found.get("guard", {}).get("details", []) if one["traffic"] == "seen"]
+    if guard:
+        bars = [(one["contender"], one["ratio"][1]) for one in guard]
+        drawn["guard"] = bar_chart("A guarded request, times a no-op wrapper's", bars, "×")
+    for program, told in (
+        ("servers", "Requests a second"),
+        ("storm", "p99 of a guarded request in a storm of sign-ins"),
+    ):
+        bars = [
+            bar
+            for row in found.get(program, {}).get("rows", [])
+            if row.met is None and (bar := _bar_of(program, row))
+        ]
+        if bars:
+            drawn[program] = bar_chart(told, bars, "/s" if program == "servers" else "ms")
+    return drawn
+
+
+def _bar_of(program: str, row: Row) -> tuple[str, float] | None:
+    try:
+        if program == "servers":
+            return row.what, float(row.figure.partition("/s")[0].replace(",", ""))
+        told = row.figure.partition(" ms")[0].split(",")
+        return row.what.partition(":")[0], float(told[1])
+    except (IndexError, ValueError):
+        return None
+
+
+def bar_chart(title: str, bars: list[tuple[str, float]], unit: str) -> str:
+    import math
+
+    bars = sorted(bars, key=lambda bar: bar[1])
+    most, least = bars[-1][1], max(bars[0][1], 1e-9)
+    is_log = most / least > 100
+
+    def length(value: float) -> float:
+        if is_log:
+            return 20 + 340 * math.log(max(value, least) / least) / math.log(most / least)
+        return 360 * value / most
+
+    high = 44 + 24 * len(bars)
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {high}" role="img"'
+        f' aria-label="{escape(title)}" font-family="system-ui, sans-serif" font-size="13">',
+        f'<rect width="760" height="{high}" fill="#fff"/>',
+        f'<text x="12" y="24" font-weight="600" fill="#1b1f24">{escape(title)}'
+        f"{' (logarithmic)' if is_log else ''}</text>",
+    ]
+    for number, (name, value) in enumerate(bars):
+        y = 40 + 24 * number
+        color = "#2563eb" if "authkit" in name or name == "ours" else "#9aa4b2"
+        lines += [
+            f'<text x="270" y="{y + 13}" text-anchor="end" fill="#1b1f24">{escape(name)}</text>',
+            f'<rect x="280" y="{y}" width="{length(value):.1f}" height="17" fill="{color}"/>',
+            f'<text x="{286 + length(value):.1f}" y="{y + 13}" fill="#1b1f24">'
+            f"{value:,.3g} {unit}</text>"
+            if value < 1000
+            else f'<text x="{286 + length(value):.1f}" y="{y + 13}" fill="#1b1f24">'
+            f"{value:,.0f} {unit}</text>",
+        ]
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def main() -> None:
+    raw = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--long", action="store_true", help="the long forms: most of an hour")
+    parser.add_argument("--only", choices=PROGRAMS, action="append", help="print; write nothing")
+    options = parser.parse_args()
+    about = machine()
+    found = {}
+    began = time.monotonic()
+    for program in options.only or PROGRAMS:
+        print(f"… {program}", file=sys.stderr, flush=True)
+        found[program] = told = run(program, short=not options.long)
+        print(as_table(told["title"], told["rows"]))
+        print(f"  ({told['seconds']:.0f} s)\n", flush=True)
+    judged = [row for told in found.values() for row in told["rows"] if row.met is not None]
+    met = sum(row.met is True for row in judged)
+    print(f"{met} of {len(judged)} targets met, in {time.monotonic() - began:.0f} s")
+    if options.only:
+        return
+    for program, svg in charts(found).items():
+        (IMAGES / f"bench-{program}.svg").write_text(svg)
+    PAGE.write_text(page(found, about))
+    print(f"Written: {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
