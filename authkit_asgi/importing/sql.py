@@ -13,6 +13,7 @@ import anyio.to_thread
 
 try:
     import sqlalchemy as sa
+    from sqlalchemy import event
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
     from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 except ImportError as missing:
@@ -122,7 +123,7 @@ def _engine(place: str) -> AsyncEngine | sa.Engine:
     made = create_async_engine(url) if url.get_dialect().is_async else sa.create_engine(url)
     if url.get_backend_name() == "sqlite":
         sync = made.sync_engine if isinstance(made, AsyncEngine) else made
-        sa.event.listen(sync, "connect", _take_any_text)
+        event.listen(sync, "connect", _take_any_text)
     return made
 
 
