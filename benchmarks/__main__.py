@@ -37,62 +37,70 @@ PROGRAMS = (
     "rotation",
     "enumeration",
 )
-PATIENCE = 600  # seconds for one program
+PATIENCE = 240  # seconds for the short form of one program
 VERSIONS = ("bcrypt", "pyjwt", "starlette", "uvicorn", "granian", "hypercorn", "fastapi-users")
 
-# Where the time goes in what has been seen to miss its target, by the words that a row begins with.
+# Where the time goes in what has been seen to miss its target, by the words that a row begins with;
+# each from a profile (`--profile`, of guard.py and refresh.py).
 REASONS = {
-    "a token seen before, to the no-op": "The no-op does nothing at all, so tenths of a microsecond"
-    " show: headers are searched, the clock is asked, the scope is copied and the app's own routes"
-    " are told from ours.",
-    "a public path": "The paths' rules are asked, and whoever has a session is told to a public"
-    " page too.",
-    "a token never seen, to AuthenticationMiddleware": "Reading takes four fifths of it: SHA-256"
-    " (a third), strict JSON (a third), and one look at each claim.",
-    "100,000 users": "Most of them come for the first time since their token left the map: the"
-    " token is read, and its identity is put into the map besides.",
-    "forged": "SHA-256 over the token, twice, is nearly all of it.",
-    "overhead of": "See `--profile` of the guard's benchmark: the guard itself, not the other, is"
-    " what there is to gain.",
-    "memory: a whole refresh": "A dictionary answers in microseconds, so that reading one token,"
-    " signing two and telling listeners is most of a refresh. Memory is for tests.",
-    "rotation": "Two changes of thread and, unless told otherwise, one wait for the disk, which is"
-    " the same for both: the slower the disk, the nearer they come.",
-    "minting": "Half of it is SHA-256 and base64; the rest is writing the claims, in Python.",
-    "checking": "SHA-256 over the token is a third of it, strict JSON another, and each claim is"
-    " looked at.",
-    "guarded p99 while": "A sign-in is more than its hash: half a millisecond of it runs in the"
-    " event loop. And when other programs keep all cores busy, a thread of lowest priority may be"
-    " stopped while it holds the interpreter.",
-    "sign-ins a second": "The loop's share of each sign-in, and the guarded requests, come from"
-    " the same cores.",
-    "uvicorn: request": "wrk and two workers share the cores with all else that runs here; the"
-    " no-op's are the first to be held up by wrk. By processor time it is nearer the truth.",
-    "granian: request": "wrk and two workers share the cores with all else that runs here. Granian"
-    " needs so little itself that a few microseconds show.",
-    "import": "Half of it is pydantic, which builds the models of settings and bodies.",
+    "a token seen before": "A third is the guard's one function (header scan, look-up, clock,"
+    " revocation), the rest writing down who asks and the `send` that knows what is a stream. The"
+    " no-op wrapper does nothing at all.",
+    "a public path": "Half is the look-up of who asks, which a public page may show as well, and a"
+    " third the choice between the app and the kit's own routes.",
+    "a protected path": "The refusal: its headers and body are most of it.",
+    "a forged signature": "A third is the search through the cookies, a third the signature.",
+    "junk in the cookie": "A third is the search through the cookies; nothing is parsed.",
+    "a WebSocket's handshake": "A third is the check of the Origin header, a third the list of open"
+    " sockets that lets a sign-out end them.",
+    "a token never seen": "Strict JSON is nearly half of reading a token, the look at each claim a"
+    " seventh, the signature less than a tenth; then its identity is made and kept.",
+    "100,000 users": "Most come back after their token has left the map: it is read and kept anew.",
+    "overhead of": "Ours is the divisor: see *a token seen before*.",
+    "memory: a whole refresh": "A dictionary answers in microseconds, so that reading a token,"
+    " minting two and telling listeners is most of it. Memory is for tests.",
+    "rotation": "Two changes of thread, which wait for a processor where others keep it busy; and"
+    " by default the disk, whose wait is the same for both.",
+    "minting": "More than half is writing the claims as JSON, in Python; the signature is a"
+    " seventh.",
+    "checking": "Strict JSON is nearly half, the look at each claim a seventh, the signature less"
+    " than a tenth.",
+    "guarded p99 while": "Half a millisecond of each sign-in runs in the event loop. And where"
+    " other programs keep all cores busy, a thread of lowest priority may be stopped while it holds"
+    " the interpreter.",
+    "sign-ins a second": "The guarded requests, and the loop's share of each sign-in, come from the"
+    " same cores.",
+    "uvicorn: request": "wrk and both workers share the cores with all else that runs here, which"
+    " brings contenders nearer to each other; by processor time the server's own work is counted.",
+    "granian: request": "As with uvicorn; and granian itself needs so little that each microsecond"
+    " shows.",
 }
 
 
 def run(program: str, *, short: bool) -> dict[str, Any]:
     began = time.monotonic()
     words = [sys.executable, "-m", f"benchmarks.{program}", "--json"]
-    done = subprocess.run(
-        [*words, *(["--short"] if short else [])],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE if short else None,
-        check=False,
-    )
     try:
+        done = subprocess.run(
+            [*words, *(["--short"] if short else [])],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE if short else None,
+            check=False,
+        )
         told: dict[str, Any] = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        told = _not_run(program, f"it was not done within {PATIENCE} s")
     except json.JSONDecodeError:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        told = {"title": program, "rows": [{"what": program, "figure": f"did not run: {last}"}]}
+        told = _not_run(program, (done.stderr.strip().splitlines() or ["it said nothing"])[-1])
     told["seconds"] = time.monotonic() - began
     told["rows"] = [Row(**row) for row in told["rows"]]
     return told
+
+
+def _not_run(program: str, reason: str) -> dict[str, Any]:
+    return {"title": program, "rows": [{"what": program, "figure": f"did not run: {reason}"}]}
 
 
 def machine() -> dict[str, str]:
