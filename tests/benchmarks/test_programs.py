@@ -1,0 +1,91 @@
+"""The benchmarks run, in small: what they print is what `make bench` reads. No time is judged."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as all_of_them
+from benchmarks import refresh, servers, storm
+from benchmarks.rows import Row, as_json
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def test_a_refresh_is_measured_on_a_store() -> None:
+    rows = {row.what: row for row in refresh.of_each_store(["memory", "sqlite"], 2)}
+    for store in ("memory", "sqlite"):
+        told = f"{store}: writes, 100 requests at once with one expired token"
+        assert rows[told] == Row(told, "1", "exactly 1", met=True)
+        assert rows[f"{store}: a whole refresh, to its statements"].met is not None
+
+
+async def test_tokens_are_measured_beside_pyjwt() -> None:
+    rows = await refresh.beside_pyjwt(2)
+    assert [row.target for row in rows] == ["at most 0.167 ×", "at most 0.125 ×"]
+
+
+async def test_a_storm_is_measured_with_each_way_to_hash() -> None:
+    found, best = await storm.measured(seconds=0.2, repeats=2, rounds=4, others=1)
+    assert len(best) == 2
+    assert [len(told.storm) for told in found.values()] == [2, 1, 1]
+    rows = storm.judged(found, best)
+    assert [row.met is None for row in rows] == [True] * 4 + [False] * 2
+
+
+def test_figures_of_servers_become_rows() -> None:
+    turns = {
+        "no_op": [servers.Turn(1000.0, 2.0, 4000.0)],
+        "ours": [servers.Turn(990.0, 2.0, 3600.0)],
+        "authentication_middleware": [servers.Turn(300.0, 9.0, 1000.0)],
+        "fastapi_users": [servers.Turn(60.0, 70.0, None)],
+    }
+    rows = {row.what: row for row in servers.judged("uvicorn", turns)}
+    assert rows["uvicorn: authkit-asgi"].figure == "990/s, p99 2.0 ms"
+    assert rows["uvicorn: requests/s, to no-op wrapper"].met is True
+    assert rows["uvicorn: requests by processor time, to no-op wrapper"].met is False
+    assert "uvicorn: requests by processor time, to fastapi-users" not in rows
+    unjudged = servers.judged("hypercorn", turns)
+    assert all(row.met is None for row in unjudged)
+
+
+def test_what_was_found_becomes_a_page_and_charts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(all_of_them, "IMAGES", tmp_path)
+    rows = [
+        Row("ours: p99 of a guarded request, quiet and in the storm; sign-ins", "0.7, 0.9 ms; 8/s"),
+        Row("in the loop: p99, quiet and in the storm", "0.7, 900 ms; 4/s"),
+        Row("minting a pair, to PyJWT's", "0.25 ×", "at most 0.167 ×", met=False),
+    ]
+    found = {"storm": {"title": "A storm", "rows": rows}}
+    svg = all_of_them.charts(found)["storm"]
+    assert ET.fromstring(svg).tag.endswith("svg")
+    assert "logarithmic" in svg
+    (tmp_path / "bench-storm.svg").write_text(svg)
+    page = all_of_them.page(found, {"Processor": "one"})
+    assert "**0 of 1 targets are met.**" in page
+    assert "images/bench-storm.svg" in page
+    assert "| minting a pair, to PyJWT's | 0.25 × | at most 0.167 × | **MISSED** |" in page
+    assert "- Missed, *minting a pair, to PyJWT's*: More than half" in page
+
+
+def test_a_program_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = all_of_them.run("there_is_no_such_program", short=True)
+    [row] = told["rows"]
+    assert row.met is None
+    assert "No module named" in row.figure
+    assert as_json(told["title"], told["rows"])
+    monkeypatch.setattr(all_of_them, "PATIENCE", 0.01)
+    assert "not done within" in all_of_them.run("rotation", short=True)["rows"][0].figure
+
+
+def test_all_programs_are_called() -> None:
+    root = all_of_them.ROOT / "benchmarks"
+    helpers = {"__main__", "environment", "peers", "rows", "served"}
+    assert {one.stem for one in root.glob("*.py")} - helpers == set(all_of_them.PROGRAMS)
