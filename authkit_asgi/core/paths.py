@@ -27,10 +27,11 @@ DOT_SEGMENT = r"/\.{1,2}(?:/|\Z)"
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
 
 # Each of these is read in two ways by two routers, proxies or file systems: `//` and `..` may be
-# folded, and `.. ` with it (Windows drops blanks), `;x` gone, `\` turned over, `%` decoded again,
-# a control character ends the line of a pattern. U+FFFD and the surrogates are what is left of a
-# path that was not UTF-8.
-STRANGE = re.compile(rf"//|/\s*\.\s*(?:\.\s*)?(?:/|\Z)|[{CONTROLS}\\;#?%\ufffd\ud800-\udfff]")
+# folded, and `/ /` and `.. ` with them (Windows drops blanks), `;x` gone, `\` turned over, `%`
+# decoded again, a control character ends the line of a pattern. U+FFFD and the surrogates are what
+# is left of a path that was not UTF-8.
+FOLDED = r"//|/\s+(?:/|\Z)|/\s*\.\s*(?:\.\s*)?(?:/|\Z)"
+STRANGE = re.compile(rf"{FOLDED}|[{CONTROLS}\\;#?%\ufffd\ud800-\udfff]")
 ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
 
 PATTERN = re.compile(r"/[^*{}]*")

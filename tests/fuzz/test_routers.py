@@ -196,6 +196,7 @@ FOUND = [
     ask("/open/ ../admin"),  # where blanks are dropped
     ask("/open/. ./admin"),
     ask("/open/.. /admin"),
+    ask("/pub/ / /"),
 ]
 
 
