@@ -156,9 +156,8 @@ def told(step: Step) -> str:
     return f"drop the column {step.column}"
 
 
-def written_down(changes: Iterable[Change], *, count: int, now: float) -> list[Migration]:
-    """The rows of the history, of which there are `count` so far. `now`: seconds since the
-    epoch."""
+def written_down(changes: Iterable[Change], *, last: str | None, now: float) -> list[Migration]:
+    """The rows of the history, that follow the number `last`. `now`: seconds since the epoch."""
     return [
         Migration(
             number=f"{number:06}",
@@ -167,5 +166,5 @@ def written_down(changes: Iterable[Change], *, count: int, now: float) -> list[M
             change=change.tells,
             made_at=now,
         )
-        for number, change in enumerate(changes, count + 1)
+        for number, change in enumerate(changes, int(last or 0) + 1)
     ]

@@ -43,6 +43,7 @@ PREFIX = "authkit_"  # of collections: the database may be the app's, with `user
 COUNTERS = "authkit__counters"
 VERSIONS = "authkit__migrations"
 PURGE_DATE = "_purge_at"  # the `purge` column once more: a TTL index needs a date
+PURGE_INDEX = f"{PURGE_DATE}_1"
 FAR = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # the last day that Python can read back
 
 
@@ -263,6 +264,9 @@ class MongoStore:
                     for name in (index.document["name"] for index in shape.indexes)
                     if name not in there
                 ]
+                if table.purge is None and PURGE_INDEX in there:
+                    told_off = f"drop the index {PURGE_INDEX}"
+                    changes.append(Change(table.name, table.version, told_off))
         return changes
 
     async def _migrate(self, shapes: Collection[_Shape[Any]]) -> None:
@@ -274,9 +278,24 @@ class MongoStore:
                 for version, step in _due(shape.table, known[shape.table.name]):
                     await self._step(shape, step)
                     await self._write_down(shape.table, version)
-                if shape.indexes:
-                    await self._rows(shape.name).create_indexes(shape.indexes)
+                await self._index(shape)
             await self._rows(COUNTERS).create_indexes([_ttl_index(after=LINGER)])
+
+    async def _index(self, shape: _Shape[Any]) -> None:
+        """Raises ValueError when rows that are there rule out an index."""
+        rows = self._rows(shape.name)
+        if shape.table.purge is None and PURGE_INDEX in await rows.index_information():
+            # Rows from when they had an end would still go by it.
+            with suppress(OperationFailure):  # another process was faster
+                await rows.drop_index(PURGE_INDEX)
+        try:
+            if shape.indexes:
+                await rows.create_indexes(shape.indexes)
+        except DuplicateKeyError as refusal:  # the server's words repeat the value
+            field = shape.taken(refusal).field
+            raise ValueError(
+                f"Two rows hold the same value: {shape.name}.{field} cannot be made unique"
+            ) from None
 
     async def _versions(self, shapes: Iterable[_Shape[Any]]) -> dict[str, int]:
         """Of each table. Raises `TooNew`."""

@@ -56,7 +56,7 @@ WHERE t.relnamespace = {HERE} AND t.relkind IN ('r', 'p') AND a.attnum > 0 AND N
 UNION ALL
 SELECT t.relname, i.relname, a.attname FROM pg_index x JOIN pg_class t ON t.oid = x.indrelid
 JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_attribute a ON a.attrelid = t.oid
-WHERE t.relnamespace = {HERE} AND a.attnum = ANY (x.indkey)
+WHERE t.relnamespace = {HERE} AND a.attnum = ANY (x.indkey) AND NOT x.indisprimary
 """)  # noqa: S608
 RISKS = {
     "synchronous_commit": "synchronous_commit is off: a crash of PostgreSQL undoes the last"
@@ -316,11 +316,9 @@ class SqlStore:
             plan = schema.planned(await _found(connection, schema))
             for statement in (statement for one in plan for statement in one.statements):
                 await connection.execute(statement)
-            count = await connection.scalar(
-                sa.select(sa.func.count()).select_from(schema.history.rows)
-            )
+            last = await connection.scalar(sa.select(sa.func.max(schema.history.key)))
             changes = (one.change for one in plan)
-            for row in written_down(changes, count=count or 0, now=time.time()):
+            for row in written_down(changes, last=last, now=time.time()):
                 await connection.execute(
                     insert(schema.history.rows).values(schema.history.values(row))
                 )

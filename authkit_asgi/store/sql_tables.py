@@ -7,10 +7,13 @@ is one on plain columns, so that the autogenerate of an Alembic of your own sees
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
+from math import inf
 from typing import Any, Generic
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateTable
 
@@ -28,7 +31,7 @@ TYPES: dict[type, sa.types.TypeEngine[Any]] = {
     tuple: postgresql.ARRAY(sa.Text),
 }
 
-DIALECT: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+DIALECT: sa.Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 COUNTERS, HISTORY = own_tables("")
 
 
@@ -84,7 +87,7 @@ class Schema:
         return _verbatim(f'DROP INDEX "{index}"')
 
     def _alter(self, table: Table[Any], change: str) -> sa.TextClause:
-        return _verbatim(f"ALTER TABLE {self.shapes[table.name].rows.name} {change}")
+        return _verbatim(f'ALTER TABLE "{self.shapes[table.name].rows.name}" {change}')
 
 
 class Shape(Generic[R]):
@@ -157,12 +160,12 @@ class Shape(Generic[R]):
         fields = {f"pk__{name}": self.key.name}
         self.rows.append_constraint(sa.PrimaryKeyConstraint(self.key, name=f"pk__{name}"))
         for one in self.table.unique:
-            constraint = f"uq__{name}__{one}"
+            constraint = _short(f"uq__{name}__{one}")
             self.indexes[constraint] = sa.UniqueConstraint(self.column(one), name=constraint)
             self.rows.append_constraint(self.indexes[constraint])
             fields[constraint] = one
         for group in self.table.indexes:
-            index = f"ix__{name}__{'__'.join(group)}"
+            index = _short(f"ix__{name}__{'__'.join(group)}")
             self.indexes[index] = sa.Index(index, *map(self.column, group))
         return fields
 
@@ -173,6 +176,11 @@ class Shape(Generic[R]):
                 values[name] = tuple(values[name])
         record: R = self._record(**values)
         return record
+
+
+def _short(name: str) -> str:
+    """PostgreSQL's names have 63 signs at most: the end of a longer one is told by its digest."""
+    return name if len(name) <= 63 else f"{name[:54]}_{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _constraint(error: IntegrityError) -> str:
@@ -197,7 +205,7 @@ def _default(value: Value) -> str | sa.TextClause:
     if isinstance(value, tuple):
         words = ", ".join("'" + one.replace("'", "''") + "'" for one in value)
         return _verbatim(f"ARRAY[{words}]::text[]")
-    return sa.text(str(value).lower())
+    return sa.text(f"'{value}'" if value in (inf, -inf) else str(value).lower())
 
 
 def _verbatim(sql: str) -> sa.TextClause:

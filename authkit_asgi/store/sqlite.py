@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Literal, TypeVar
@@ -393,8 +394,10 @@ class _Dialect:
         return f"ALTER TABLE {self._shapes[table.name].name}"
 
     def _column(self, shape: _Shape[Any], name: str) -> str:
-        asked = self._connection.execute("SELECT quote(?)", (shape.defaults[name],))
-        return f"[{name}] {_AFFINITY[shape.kinds[name]]} DEFAULT {asked.fetchone()[0]}"
+        [default] = self._connection.execute("SELECT quote(?)", (shape.defaults[name],)).fetchone()
+        if shape.defaults[name] in (inf, -inf):  # older ones quote it as a word that none reads
+            default = "-9e999" if shape.defaults[name] == -inf else "9e999"
+        return f"[{name}] {_AFFINITY[shape.kinds[name]]} DEFAULT {default}"
 
 
 def _indexes(table: Table[Any]) -> dict[str, tuple[str, ...]]:
@@ -436,9 +439,9 @@ def _migrate(connection: sqlite3.Connection, shapes: Mapping[str, _Shape[Any]]) 
         for statement in (statement for one in plan for statement in one.statements):
             connection.execute(statement)
         history = shapes[HISTORY.name]
-        count = _number(connection.execute(f"SELECT count(*) FROM {history.name}"))
+        [last] = connection.execute(f"SELECT max({history.key}) FROM {history.name}").fetchone()
         marks = ", ".join("?" * len(history.kinds))
-        for row in written_down((one.change for one in plan), count=count, now=time.time()):
+        for row in written_down((one.change for one in plan), last=last, now=time.time()):
             connection.execute(
                 f"INSERT INTO {history.name} ({history.columns}) VALUES ({marks})",
                 history.values(row),

@@ -195,7 +195,7 @@ async def test_looking_changes_nothing(place: Place) -> None:
     await store.close()
 
 
-@SQL
+@ALL
 async def test_rows_that_rule_a_change_out_leave_all_as_it_was(place: Place) -> None:
     """Two rows hold what is to be unique. The complaint repeats no value."""
     store = await opened(place, [EARLIER])
