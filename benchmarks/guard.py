@@ -29,7 +29,7 @@ from benchmarks.peers import App, Contender, contenders, direct_check
 from benchmarks.rows import Row, as_json, as_table, at_least, at_most
 
 TURN = 200  # requests
-USERS = 100_000
+USERS = 1_000_000
 BROWSER = [
     (b"host", b"localhost:8000"),
     (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0"),
@@ -118,10 +118,9 @@ def traffic(kind: str, rival: Contender) -> Iterator[Request]:
             yield from fresh(request(None))
         case "public":
             yield from fresh(request(None, "/open"))
-        case "100,000 users":
-            tokens = [rival.token(number) for number in range(USERS)]
+        case "1,000,000 users":
             while True:
-                yield request(cookie_with(rival, random.choice(tokens)))
+                yield request(cookie_with(rival, rival.token(random.randrange(USERS))))
         case "websocket":
             yield from fresh(request(cookie_with(rival, rival.token(0)), kind="websocket"))
 
@@ -137,7 +136,7 @@ KINDS: dict[str, tuple[str, ...] | None] = {
     "none": NEAR,
     "none, a page": NEAR,
     "public": NEAR,
-    "100,000 users": NEAR,
+    "1,000,000 users": NEAR,
     "websocket": NEAR,
 }
 
@@ -215,9 +214,9 @@ def promised(found: dict[str, Measured], rivals: list[Contender]) -> list[Row]:
         checked = found["first seen"].ratio(us, direct)[1]
         rows.append(at_most("a token never seen, to AuthenticationMiddleware + PyJWT", peer, 0.2))
         rows.append(at_most("a token never seen, to a check without a map", checked, 1.6))
-    if "100,000 users" in found:
-        evenly = found["100,000 users"].ratio(us, direct)[1]
-        rows.append(at_most("100,000 users evenly, to a check without a map", evenly, 2.0))
+    if "1,000,000 users" in found:
+        evenly = found["1,000,000 users"].ratio(us, direct)[1]
+        rows.append(at_most("1,000,000 users evenly, to a check without a map", evenly, 2.0))
     if "seen" in found:
         ours = found["seen"].overhead(by_name[us])
         for name, target in OVERHEADS.items():
