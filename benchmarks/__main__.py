@@ -55,7 +55,7 @@ REASONS = {
     " sockets that lets a sign-out end them.",
     "a token never seen": "Strict JSON is nearly half of reading a token, the look at each claim a"
     " seventh, the signature less than a tenth; then its identity is made and kept.",
-    "1,000,000 users": "Most come back after their token has left the map: it is read and kept anew.",
+    "1,000,000 users": "Most come back after their token has left the map: it is read anew.",
     "overhead of": "Ours is the divisor: see *a token seen before*.",
     "memory: a whole refresh": "A dictionary answers in microseconds, so that reading a token,"
     " minting two and telling listeners is most of it. Memory is for tests.",
