@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
@@ -168,11 +169,7 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, str]) -> str:
             lines += [f"![{told['title']}](images/{chart.name})", ""]
         lines += ["| what | found | target | |", "|---|---|---|---|", *map(_line, told["rows"]), ""]
         lines += _absent(told)
-        lines += [
-            f"- Missed, *{row.what}*: {reason}"
-            for row in told["rows"]
-            if row.met is False and (reason := reason_for(row.what))
-        ]
+        lines += _missed(told["rows"])
         if lines[-1]:
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
@@ -188,6 +185,15 @@ def _absent(told: dict[str, Any]) -> list[str]:
     named = told.get("absent", {})
     lines = [f"- Not run: {name}: {reason}." for name, reason in named.items()]
     return [*lines, ""] if lines else []
+
+
+def _missed(rows: list[Row]) -> list[str]:
+    """One line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for row in rows:
+        if row.met is False:
+            by_reason.setdefault(reason_for(row.what), []).append(f"*{row.what}*")
+    return [f"- Missed: {'; '.join(whats)}. {why}" for why, whats in by_reason.items()]
 
 
 def reason_for(what: str) -> str:
@@ -207,6 +213,7 @@ def charts(found: dict[str, dict[str, Any]]) -> dict[str, str]:
     guard = [one for one in found.get("guard", {}).get("details", []) if one["traffic"] == "seen"]
     if guard:
         bars = [(one["contender"], one["ratio"][1]) for one in guard]
+        bars.sort(key=lambda bar: bar[1])
         drawn["guard"] = bar_chart("A guarded request, times a no-op wrapper's", bars, "×")
     for program, told in (
         ("servers", "Requests a second"),
@@ -233,16 +240,13 @@ def _bar_of(program: str, row: Row) -> tuple[str, float] | None:
 
 
 def bar_chart(title: str, bars: list[tuple[str, float]], unit: str) -> str:
-    import math
-
-    bars = sorted(bars, key=lambda bar: bar[1])
-    most, least = bars[-1][1], max(bars[0][1], 1e-9)
+    most, least = max(value for _, value in bars), max(min(value for _, value in bars), 1e-9)
     is_log = most / least > 100
 
     def length(value: float) -> float:
         if is_log:
-            return 20 + 340 * math.log(max(value, least) / least) / math.log(most / least)
-        return 360 * value / most
+            return 20 + 320 * math.log(max(value, least) / least) / math.log(most / least)
+        return 340 * value / most
 
     high = 44 + 24 * len(bars)
     lines = [
@@ -255,14 +259,11 @@ def bar_chart(title: str, bars: list[tuple[str, float]], unit: str) -> str:
     for number, (name, value) in enumerate(bars):
         y = 40 + 24 * number
         color = "#2563eb" if "authkit" in name or name == "ours" else "#9aa4b2"
+        told = f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
         lines += [
-            f'<text x="270" y="{y + 13}" text-anchor="end" fill="#1b1f24">{escape(name)}</text>',
-            f'<rect x="280" y="{y}" width="{length(value):.1f}" height="17" fill="{color}"/>',
-            f'<text x="{286 + length(value):.1f}" y="{y + 13}" fill="#1b1f24">'
-            f"{value:,.3g} {unit}</text>"
-            if value < 1000
-            else f'<text x="{286 + length(value):.1f}" y="{y + 13}" fill="#1b1f24">'
-            f"{value:,.0f} {unit}</text>",
+            f'<text x="300" y="{y + 13}" text-anchor="end" fill="#1b1f24">{escape(name)}</text>',
+            f'<rect x="310" y="{y}" width="{length(value):.1f}" height="17" fill="{color}"/>',
+            f'<text x="{316 + length(value):.1f}" y="{y + 13}" fill="#1b1f24">{told} {unit}</text>',
         ]
     return "\n".join([*lines, "</svg>", ""])
 

@@ -72,7 +72,7 @@ def test_what_was_found_becomes_a_page_and_charts(
     assert "**0 of 1 targets are met.**" in page
     assert "images/bench-storm.svg" in page
     assert "| minting a pair, to PyJWT's | 0.25 × | at most 0.167 × | **MISSED** |" in page
-    assert "- Missed, *minting a pair, to PyJWT's*: More than half" in page
+    assert "- Missed: *minting a pair, to PyJWT's*. More than half" in page
 
 
 def test_a_program_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
