@@ -124,7 +124,7 @@ class LiveConnections:
     ) -> None:
         """The app's WebSocket, until either is done: the app, or the identity's session."""
         socket = _Socket(receive, send)
-        self.join(socket, identity)
+        room = self._join(socket, identity)
         try:
             await app(scope, socket.receive, socket.send)
         except Exception:
@@ -132,11 +132,17 @@ class LiveConnections:
                 raise
             logger.debug("The app stumbled over the end of its socket", exc_info=True)
         finally:
-            self.leave(socket)
+            self._drop(room, socket)
         await socket.settled()
 
     def join(self, live: Live, identity: Identity) -> None:
         """From here on `live` is ended with the identity's session, until it leaves."""
+        self._join(live, identity)
+
+    def leave(self, live: Live) -> None:
+        self._drop(self._room(), live)
+
+    def _join(self, live: Live, identity: Identity) -> _Room:
         room = self._room()
         session = room.sessions.get(identity.session_id)
         if session is None:
@@ -146,9 +152,7 @@ class LiveConnections:
         if not room.is_watched:
             room.is_watched = True
             room.task = _begin(lambda: self._watch(room))
-
-    def leave(self, live: Live) -> None:
-        self._drop(self._room(), live)
+        return room
 
     def _room(self) -> _Room:
         room = self._rooms.get(None)

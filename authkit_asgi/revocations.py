@@ -67,11 +67,11 @@ class Revocations:
     def allow(self, identity: Identity, now: float) -> bool:
         """Whether it can be said, without a read, that the identity's session goes on."""
         tried_at = self._tried_at
-        return (
-            tried_at is not None
-            and -self._poll < now - tried_at < self._poll
-            and not self.denies(identity)
-        )
+        if tried_at is None or not -self._poll < now - tried_at < self._poll:
+            return False
+        if identity.session_id in self._closed:
+            return False
+        return identity.id not in self._raised or not self.denies(identity)
 
     def denies(self, identity: Identity) -> bool:
         """Whether the identity's session is known to be over, or its user's roles to be others than

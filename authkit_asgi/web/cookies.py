@@ -53,8 +53,12 @@ def values_in(header: bytes, names: tuple[bytes, ...]) -> tuple[bytes | None, ..
         # Nothing is split: most of the header belongs to others.
         at = header.find(name)
         while at >= 0:
-            equals = _past_blanks(header, at + len(name))
-            if header[equals : equals + 1] == b"=" and _begins_a_pair(header, at):
+            equals = at + len(name)
+            if header[equals : equals + 1] != b"=":
+                equals = _past_blanks(header, equals)
+            if header[equals : equals + 1] == b"=" and (
+                header[at - 2 : at] == b"; " or _begins_a_pair(header, at)
+            ):
                 end = header.find(b";", equals)
                 value = header[equals + 1 : end if end >= 0 else None].strip(BLANKS)
                 if found is not None and found != value:

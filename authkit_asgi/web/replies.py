@@ -20,6 +20,9 @@ COMMON = (
     (b"x-content-type-options", b"nosniff"),
 )
 
+RESPONSE = "http.response.start", "http.response.body"
+DENIAL = "websocket.http.response.start", "websocket.http.response.body"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -41,11 +44,10 @@ class Answer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an http request, or deny a WebSocket's handshake with the same answer."""
-        prefix = "websocket.http" if scope["type"] == "websocket" else "http"
+        start, end = DENIAL if scope["type"] == "websocket" else RESPONSE
         body = b"" if scope.get("method") == "HEAD" else self.body
-        start = f"{prefix}.response.start"
         await send({"type": start, "status": self.status, "headers": list(self.raw_headers)})
-        await send({"type": f"{prefix}.response.body", "body": body})
+        await send({"type": end, "body": body})
 
 
 def _raw(header: tuple[str, str]) -> tuple[bytes, bytes]:
