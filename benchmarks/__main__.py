@@ -146,7 +146,7 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, str]) -> str:
         "",
         "What the kit costs, side by side with what else there is. `make bench` runs all of this"
         " on your machine, in a few minutes, and writes this page anew; each part is one command of"
-        " its own, and its longer form says more:",
+        " its own, and its longer form, without `--short`, says more:",
         "",
         "```bash",
         "make bench",
@@ -261,9 +261,9 @@ def bar_chart(title: str, bars: list[tuple[str, float]], unit: str) -> str:
         color = "#2563eb" if "authkit" in name or name == "ours" else "#9aa4b2"
         told = f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
         lines += [
-            f'<text x="300" y="{y + 13}" text-anchor="end" fill="#1b1f24">{escape(name)}</text>',
-            f'<rect x="310" y="{y}" width="{length(value):.1f}" height="17" fill="{color}"/>',
-            f'<text x="{316 + length(value):.1f}" y="{y + 13}" fill="#1b1f24">{told} {unit}</text>',
+            f'<text x="320" y="{y + 13}" text-anchor="end" fill="#1b1f24">{escape(name)}</text>',
+            f'<rect x="330" y="{y}" width="{length(value):.1f}" height="17" fill="{color}"/>',
+            f'<text x="{336 + length(value):.1f}" y="{y + 13}" fill="#1b1f24">{told} {unit}</text>',
         ]
     return "\n".join([*lines, "</svg>", ""])
 
