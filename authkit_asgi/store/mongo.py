@@ -335,8 +335,14 @@ class MongoStore:
         """
         task = _loop().create_task(begin())
         self._asked.add(task)
-        task.add_done_callback(self._asked.discard)
-        return await asyncio.shield(task)
+        task.add_done_callback(self._forget)
+        await asyncio.wait({task})
+        return task.result()
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._asked.discard(task)
+        if not task.cancelled():
+            task.exception()  # else, where nobody waits any longer, asyncio logs a trace of each
 
     def _shape(self, table: Table[R]) -> _Shape[R]:
         if table.name not in self._shapes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import secrets
@@ -514,6 +515,26 @@ async def test_a_crowd_that_hangs_up_leaves_the_store_usable(server: str, name: 
         with anyio.fail_after(5):
             assert await store.add("visits", expires_at=60.0, now=0.0) > 0
             await store.close()
+
+
+async def test_who_hangs_up_on_an_outage_leaves_nothing_in_the_log(
+    mongod: Mongod, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SECURITY D-04: a trace for each, once nobody waits for the answer, fills a disk."""
+    store = MongoStore(mongod.url)
+    await store.open(TABLES)
+    mongod.freeze()
+    try:
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(store.get, PETS, "x")
+            await anyio.sleep(0.1)
+            group.cancel_scope.cancel()
+        await store.close()  # once all have failed
+    finally:
+        mongod.thaw()
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 # Opening and closing
