@@ -44,16 +44,16 @@ VERSIONS = ("bcrypt", "pyjwt", "starlette", "uvicorn", "granian", "hypercorn", "
 # Where the time goes in what has been seen to miss its target, by the words that a row begins with;
 # each from a profile (`--profile`, of guard.py and refresh.py).
 REASONS = {
-    "a token seen before": "A third is the guard's one function (header scan, look-up, clock,"
-    " revocation), the rest writing down who asks and the `send` that knows what is a stream. The"
-    " no-op wrapper does nothing at all.",
+    "a token seen before": "A quarter is the `send` that marks the answer as somebody's and knows"
+    " what is a stream, a fifth the look for the Cookie header and for who sent it, a fifth the"
+    " app's scope, the kit's own routes and revocation. The no-op wrapper does nothing at all.",
     "a public path": "Half is the look-up of who asks, which a public page may show as well, and a"
     " third the choice between the app and the kit's own routes.",
     "a protected path": "The refusal: its headers and body are most of it.",
     "a forged signature": "A third is the search through the cookies, a third the signature.",
     "junk in the cookie": "A third is the search through the cookies; nothing is parsed.",
-    "a WebSocket's handshake": "A third is the check of the Origin header, a third the list of open"
-    " sockets that lets a sign-out end them.",
+    "a WebSocket's handshake": "Half is the list of open sockets that lets a sign-out end them, and"
+    " there most of it finding the event loop.",
     "a token never seen": "Strict JSON is nearly half of reading a token, the look at each claim a"
     " seventh, the signature less than a tenth; then its identity is made and kept.",
     "1,000,000 users": "Most come back after their token has left the map: it is read anew.",
