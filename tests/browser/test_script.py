@@ -116,7 +116,7 @@ def test_explicit_refreshes_are_spaced_over_tabs_and_page_loads(tabs: Tabs) -> N
         after = tabs.cookie("refreshToken")
         assert after not in (None, before)
         before = after
-    assert time.monotonic() - began > 2.2
+    assert time.monotonic() - began > 1.9  # two gaps; part of the first was over when it began
     assert tabs.asked()[TOKEN] == 3
 
 

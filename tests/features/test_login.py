@@ -332,7 +332,7 @@ async def test_a_hash_from_elsewhere_is_made_new_at_the_next_sign_in() -> None:
 
 async def test_more_hashes_than_wait_in_line_are_refused_at_once() -> None:
     """W-10."""
-    hashing = Hashing(Passwords(rounds=6, min_length=8), threads=1)
+    hashing = Hashing(Passwords(rounds=10, min_length=8), threads=1)
     refused: list[float] = []
     done: list[bool] = []
 
