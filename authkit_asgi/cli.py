@@ -34,6 +34,7 @@ from pydantic import TypeAdapter, ValidationError
 from authkit_asgi import __version__
 from authkit_asgi.accounts import User, public_profile
 from authkit_asgi.core.fields import EmailAddress
+from authkit_asgi.core.paths import PathRules
 from authkit_asgi.deployment import findings
 from authkit_asgi.doctor import problems, warnings, weaknesses
 from authkit_asgi.errors import AuthError, NotFound, StoreUnavailable, UsernameTaken
@@ -44,6 +45,18 @@ from authkit_asgi.importing import SourceProblem
 from authkit_asgi.importing.judging import Terms
 from authkit_asgi.importing.sources import SOURCES, source_from
 from authkit_asgi.importing.taking import Note, Report, Taking
+from authkit_asgi.inspecting import UnknownApp
+from authkit_asgi.inspecting.deciding import decisions, explanation, faults
+from authkit_asgi.inspecting.loading import loaded
+from authkit_asgi.inspecting.telling import (
+    explanation_data,
+    explanation_told,
+    faults_data,
+    faults_told,
+    routes_data,
+    routes_told,
+)
+from authkit_asgi.inspecting.walking import rules_of, site_of
 from authkit_asgi.kit import AuthKit
 from authkit_asgi.settings import Settings, SettingsError
 from authkit_asgi.store import Change, Inspectable, Range, Taken, TooNew
@@ -269,6 +282,18 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--url", metavar="URL", help="look at a deployment from outside instead; needs no settings"
     )
+
+    routes = command("routes", _routes, "show what the rules say of each route", ROUTES_HELP)
+    routes.add_argument("app", metavar="MODULE:APP", help="as a server gets it")
+    routes.add_argument(
+        "--check", action="store_true", help="exit with 1 where the rules and the routes disagree"
+    )
+    explain = command("explain", _explain, "tell what becomes of a request, and why", EXPLAIN_HELP)
+    explain.add_argument("method", metavar="METHOD", type=str.upper)
+    explain.add_argument("path", metavar="PATH", help="as it stands in the request, encoded")
+    explain.add_argument(
+        "--app", metavar="MODULE:APP", help="whose rules; without, the kit's own and no others"
+    )
     return parser
 
 
@@ -342,6 +367,25 @@ The exit status is 1 when there are problems; warnings alone leave it 0.
 examples:
   authkit-asgi check --env-file .env
   authkit-asgi check --mail-to me@example.com
+"""
+
+
+ROUTES_HELP = """\
+Reads Starlette, FastAPI, Litestar, Quart and Django, with what is mounted in them. The app is
+imported, and not started. --check finds rules that match nothing, rules that others shadow, and
+routes that no rule names.
+
+examples:
+  authkit-asgi routes sample_app.main:app
+  authkit-asgi routes --check --json sample_app.main:app
+"""
+EXPLAIN_HELP = """\
+For a stranger, somebody signed in, one whose address is not confirmed, and one who signed in long
+ago; in a browser and by a program.
+
+examples:
+  authkit-asgi explain GET /user/dashboard
+  authkit-asgi explain POST '/settings/card?id=1' --app sample_app.main:app
 """
 
 
@@ -719,4 +763,33 @@ def _check(args: argparse.Namespace) -> Told:
         lines or ["All is well."],
         {"ok": not found, "problems": found, "warnings": warned},
         REFUSED if found else DONE,
+    )
+
+
+# ---- routes, explain
+
+
+def _routes(args: argparse.Namespace) -> Told:
+    try:
+        site = site_of(loaded(args.app))
+    except UnknownApp as error:
+        raise Problem("app_unknown", str(error)) from None
+    found = decisions(site)
+    wrong = list(faults(site)) if args.check else []
+    lines = [*routes_told(found), *([""] if wrong else []), *faults_told(wrong)]
+    data: dict[str, object] = {"routes": routes_data(found)}
+    if args.check:
+        data |= {"ok": not wrong, "problems": faults_data(wrong)}
+    return Told(lines, data, REFUSED if wrong else DONE)
+
+
+def _explain(args: argparse.Namespace) -> Told:
+    try:
+        rules = rules_of(loaded(args.app)) if args.app else AuthKit().rules_for(PathRules())
+    except UnknownApp as error:
+        raise Problem("app_unknown", str(error)) from None
+    told = explanation(rules, args.method, args.path)
+    return Told(
+        list(explanation_told(args.method, args.path, told)),
+        explanation_data(args.method, args.path, told),
     )

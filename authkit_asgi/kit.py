@@ -205,7 +205,10 @@ class AuthKit:
                         return target(_mounted(scope, prefix), receive, send)
             return app(scope, receive, send)
 
-        return AuthMiddleware(dispatch, kit=self, rules=rules)
+        guard = AuthMiddleware(dispatch, kit=self, rules=rules)
+        guard.wrapped = app
+        guard.beside = tuple((target, prefix) for prefix, target in own)
+        return guard
 
     def rules_for(self, rules: PathRules) -> PathRules:
         """The app's rules together with those of the kit's own routes, which say their own

@@ -119,7 +119,9 @@ class AuthMiddleware:
     """Guards `app` by `rules`. Everything that no rule names is protected."""
 
     def __init__(self, app: ASGIApp, *, kit: Kit, rules: PathRules | None = None) -> None:
-        self.app = app
+        self.app = self.wrapped = app
+        # What the kit puts beside `wrapped`, each with where it stands. `inspecting` asks for both.
+        self.beside: tuple[tuple[ASGIApp, str], ...] = ()
         self.rules = kit.rules_for(rules or PathRules())
         self._guard = kit.guard
         self._clock = kit.guard.clock

@@ -30,7 +30,7 @@ LAYERS = (
     ("features",),
     ("kit", "remote"),
     ("__init__",),
-    ("testing", "doctor", "deployment", "importing"),
+    ("testing", "doctor", "deployment", "importing", "inspecting"),
     ("cli",),
     ("__main__",),
 )
@@ -126,7 +126,9 @@ def test_a_library_has_one_home(library: str, home: str) -> None:
     assert users == {home}
 
 
-@pytest.mark.parametrize("folder", ["store", "mail", "broadcast", "features", "importing"])
+@pytest.mark.parametrize(
+    "folder", ["store", "mail", "broadcast", "features", "importing", "inspecting"]
+)
 def test_a_contract_imports_none_of_its_members(folder: str) -> None:
     for name in imported(PACKAGE / folder / "__init__.py"):
         assert not name.startswith(f"authkit_asgi.{folder}.")

@@ -249,6 +249,8 @@ COMMANDS = [
     "revoke",
     "cleanup",
     "check",
+    "routes",
+    "explain",
 ]
 
 

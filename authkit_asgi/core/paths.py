@@ -134,6 +134,7 @@ class PathRules:
             Access.EXCLUDED: exclude,
         }
         self._compile(_gathered(lists))
+        self.given: Mapping[str, Access] = self._rules  # without what the kit brings
 
     def with_own(
         self, own: Mapping[str, Access], *, pages: str = "/user", free: Iterable[str] = ()
@@ -150,7 +151,7 @@ class PathRules:
             home=home or f"{pages}/dashboard",
             reauthenticate=reauthenticate or f"{pages}/reauthenticate",
         )
-        rules.demands = self.demands
+        rules.demands, rules.given = self.demands, self.given
         rules._free = frozenset((rules.reauthenticate, *free))
         rules._compile({**self._rules, **{_checked(pattern): own[pattern] for pattern in own}})
         return rules
