@@ -206,7 +206,7 @@ class AuthKit:
             return app(scope, receive, send)
 
         guard = AuthMiddleware(dispatch, kit=self, rules=rules)
-        guard.wrapped = app
+        guard.wrapped, guard.own_paths = app, begin
         guard.beside = tuple((target, prefix) for prefix, target in own)
         return guard
 

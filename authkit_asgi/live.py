@@ -113,6 +113,8 @@ class LiveConnections:
         self._clock = self.clock = clock
         self._catch_up = catch_up
         self._rooms: RunVar[_Room] = RunVar("authkit_asgi.live")
+        # The room of the one loop that most workers have: a RunVar takes its time.
+        self._known: tuple[asyncio.AbstractEventLoop | None, _Room] = (None, _Room())
         self._tick = min(settings.revocation_poll, 1.0) / 2
 
     def __len__(self) -> int:
@@ -123,8 +125,7 @@ class LiveConnections:
         self, app: ASGIApp, identity: Identity, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """The app's WebSocket, until either is done: the app, or the identity's session."""
-        socket = _Socket(receive, send)
-        room = self._join(socket, identity)
+        socket = _Socket(receive, send, identity, self)
         try:
             await app(scope, socket.receive, socket.send)
         except Exception:
@@ -132,17 +133,19 @@ class LiveConnections:
                 raise
             logger.debug("The app stumbled over the end of its socket", exc_info=True)
         finally:
-            self._drop(room, socket)
+            if socket.is_open:
+                self.leave(socket)
         await socket.settled()
+
+    def stream(self, start: Message, identity: Identity, send: Send) -> Stream:
+        """An answer that goes on and on, or may: it has not said how long its body is. It is ended
+        with the identity's session. One of a known length, a download say, goes on to its end."""
+        stream = Stream(send, start, self)
+        self.join(stream, identity)
+        return stream
 
     def join(self, live: Live, identity: Identity) -> None:
         """From here on `live` is ended with the identity's session, until it leaves."""
-        self._join(live, identity)
-
-    def leave(self, live: Live) -> None:
-        self._drop(self._room(), live)
-
-    def _join(self, live: Live, identity: Identity) -> _Room:
         room = self._room()
         session = room.sessions.get(identity.session_id)
         if session is None:
@@ -152,12 +155,18 @@ class LiveConnections:
         if not room.is_watched:
             room.is_watched = True
             room.task = _begin(lambda: self._watch(room))
-        return room
+
+    def leave(self, live: Live) -> None:
+        self._drop(self._room(), live)
 
     def _room(self) -> _Room:
-        room = self._rooms.get(None)
-        if room is None:
-            self._rooms.set(room := _Room())
+        known_loop, room = self._known
+        loop = _running_loop()
+        if loop is None or loop is not known_loop:
+            found = self._rooms.get(None)
+            if found is None:
+                self._rooms.set(found := _Room())
+            room, self._known = found, (loop, found)
         return room
 
     def _drop(self, room: _Room, live: Live) -> None:
@@ -276,10 +285,17 @@ class _Ending:
 
 
 class _Socket(_Ending):
-    def __init__(self, receive: Receive, send: Send) -> None:
+    """It joins the live ones when the app accepts it."""
+
+    def __init__(
+        self, receive: Receive, send: Send, identity: Identity, watch: LiveConnections
+    ) -> None:
         super().__init__()
         self._receive = receive
         self._send = send
+        self._identity = identity
+        self._watch = watch
+        self.is_open = False
         self._listening: list[anyio.CancelScope] = []
 
     async def receive(self) -> Message:
@@ -303,6 +319,9 @@ class _Socket(_Ending):
     async def send(self, message: Message) -> None:
         if self.is_over:
             raise OSError("The session is over, and the socket closed.")
+        if message["type"] == "websocket.accept":
+            self.is_open = True
+            self._watch.join(self, self._identity)
         await self._send(message)
 
     async def _say_last_word(self) -> None:
@@ -313,49 +332,9 @@ class _Socket(_Ending):
         await self._send({"type": "websocket.close", "code": self.code, "reason": reason})
 
 
-class Answer:
-    """The answer to a request, sent as `change` says of its start. It may turn out to be a stream
-    of somebody's.
+class Stream(_Ending):
+    """`start`: what its answer began with."""
 
-    It does when the app goes on with a body of which it has not said how long it is: such a body
-    may go on for hours. One of a known length, a download say, goes on to its end.
-    """
-
-    __slots__ = ("_change", "_identity", "_send", "_start", "_watch", "stream")
-
-    def __init__(
-        self,
-        watch: LiveConnections,
-        identity: Identity | None,
-        send: Send,
-        change: Callable[[Message], Message] | None,
-    ) -> None:
-        self._watch = watch
-        self._identity = identity
-        self._send = send
-        self._change = change
-        self._start: Message = NOT_BEGUN
-        self.stream: _Stream | None = None
-
-    def send(self, message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
-            self._start = message
-            if self._identity is not None and _is_events(message):
-                self._begin()
-            if self._change is not None:
-                message = self._change(message)
-        elif message.get("more_body") and self.stream is None and not _has_length(self._start):
-            self._begin()
-        return self._send(message)
-
-    def _begin(self) -> None:
-        if self._identity is not None:
-            self.stream = _Stream(self._send, self._start, self._watch)
-            self._watch.join(self.stream, self._identity)
-            self._send = self.stream.send
-
-
-class _Stream(_Ending):
     def __init__(self, send: Send, start: Message, watch: LiveConnections) -> None:
         super().__init__()
         self._send = send
@@ -392,16 +371,25 @@ class _Waiting:
 NOT_BEGUN: Message = {}
 
 
-def _has_length(start: Message) -> bool:
-    return any(bytes(name).lower() == b"content-length" for name, _ in start.get("headers", ()))
+def has_no_end(start: Message) -> bool:
+    """Whether an answer has not said how long it is: it may go on for hours."""
+    return all(name.lower() != b"content-length" for name, _ in start.get("headers", ()))
 
 
-def _is_events(start: Message) -> bool:
+def is_events(start: Message) -> bool:
     """A stream of events may begin long before the first of them."""
     for name, value in start.get("headers", ()):
-        if bytes(name).lower() == b"content-type":
-            return bytes(value).startswith(b"text/event-stream")
+        if name.lower() == b"content-type":
+            return bool(value.startswith(b"text/event-stream"))
     return False
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """None on trio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _begin(work: Callable[[], Coroutine[Any, Any, None]]) -> object:
@@ -410,8 +398,7 @@ def _begin(work: Callable[[], Coroutine[Any, Any, None]]) -> object:
     No request may be its parent: it outlives them. On trio that is a system task, which ends with
     the loop, as asyncio's tasks do.
     """
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
+    loop = _running_loop()
+    if loop is None:
         return sys.modules["trio"].lowlevel.spawn_system_task(work)
     return loop.create_task(work(), context=Context())

@@ -26,7 +26,7 @@ LAYERS = (
     ("sessions",),
     ("signin",),
     ("web",),
-    ("middleware", "live", "guarding", "guard_services"),
+    ("middleware", "recognition", "lifespan", "live", "guarding", "guard_services"),
     ("features",),
     ("kit", "remote"),
     ("__init__",),

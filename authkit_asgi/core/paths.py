@@ -11,16 +11,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import TypeVar
 from urllib.parse import unquote
 
 from authkit_asgi.core.demands import NOTHING, Demand, Span, demand_of
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-MAX_DECIDED = 1024
-MAX_DECIDED_LENGTH = 256
 MAX_NEXT = 2048
 
 DOT_SEGMENT = r"/\.{1,2}(?:/|\Z)"
@@ -59,6 +53,11 @@ def stricter(one: Access, other: Access) -> Access:
 def is_path(path: str) -> bool:
     """Whether a request target is a path: servers pass on `http://evil/x`, `*` and `@evil` too."""
     return path.startswith("/")
+
+
+def tells_of_a_separator(raw_path: bytes) -> bool:
+    """Whether a slash or backslash is encoded in it, which some routers take for a letter."""
+    return b"%" in raw_path and bool(ENCODED_SEPARATOR.search(raw_path.partition(b"?")[0]))
 
 
 class Rule:
@@ -182,24 +181,10 @@ class PathRules:
         What is demanded is found by the decoded path: whatever a router takes for a letter, the
         patterns that cover its reading cover this one too.
         """
-        if raw_path and b"%" in raw_path and ENCODED_SEPARATOR.search(raw_path.partition(b"?")[0]):
+        if raw_path and tells_of_a_separator(raw_path):
             return Access.PROTECTED, self._demanded_of(path, root_path)
-        asked = (root_path, path) if root_path else path
-        decided = self.decided.get(asked)
-        if decided is not None:
-            return decided, None
-        demand = self._demanded.get(asked)
-        if demand is not None:
-            return Access.PROTECTED, demand
         access = self._match(path, root_path)
-        if access is Access.PROTECTED:
-            demand = self._demanded_of(path, root_path)
-        # Strangers choose the paths: neither many nor long ones may fill the memory.
-        if is_path(path) and len(path) <= MAX_DECIDED_LENGTH:
-            if demand is None:
-                _remember(self.decided, asked, access)
-            else:
-                _remember(self._demanded, asked, demand)
+        demand = self._demanded_of(path, root_path) if access is Access.PROTECTED else None
         return access, demand
 
     def reasons(self, path: str, root_path: str = "") -> tuple[str | None, list[str]]:
@@ -213,10 +198,6 @@ class PathRules:
         self._exact = {rule: access for rule, access in rules.items() if rule[-1] != "*"}
         below = [(rule[:-1], access) for rule, access in rules.items() if rule[-1] == "*"]
         self._below = sorted(below, key=lambda pair: len(pair[0]), reverse=True)
-        # What was decided before, by path, or by root path and path where there is a root. Where
-        # more is demanded stands apart, so that nobody takes the one for the other.
-        self.decided: dict[str | tuple[str, str], Access] = {}
-        self._demanded: dict[str | tuple[str, str], Demand] = {}
 
     def _match(self, path: str, root_path: str) -> Access:
         """The stricter of all the ways in which a router may read `path` (SECURITY P-10).
@@ -319,12 +300,6 @@ def _covers(pattern: str, path: str) -> bool:
 
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
-def _remember(memory: dict[K, V], key: K, value: V) -> None:
-    if len(memory) >= MAX_DECIDED:
-        memory.clear()
-    memory[key] = value
 
 
 def _parted(protected: Iterable[str | Rule]) -> tuple[list[str], list[tuple[str, Demand]]]:

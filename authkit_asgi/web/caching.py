@@ -22,6 +22,19 @@ CACHE_HEADERS = frozenset(
 
 PRIVATE = (b"cache-control", b"private")
 VARY_COOKIE = (b"vary", b"Cookie")
+# What most answers are made of, and no cache asks for leave.
+HARMLESS = frozenset(
+    (
+        b"content-length",
+        b"content-type",
+        b"content-encoding",
+        b"date",
+        b"server",
+        b"location",
+        b"set-cookie",
+        b"x-content-type-options",
+    )
+)
 
 
 def is_for_caches(name: bytes) -> bool:
@@ -39,7 +52,16 @@ def as_private(start: Message) -> Message:
     anything else             `private` before it, and without `public` and `s-maxage`
     to one kind of cache      nothing of it: such a header would overrule `private`
     """
-    headers = list(start.get("headers", ()))
+    headers = start.get("headers", ())
+    for name, _ in headers:
+        if name not in HARMLESS:
+            return {**start, "headers": _kept_from_caches(list(headers))}
+    told = dict(start)
+    told["headers"] = [*headers, PRIVATE, VARY_COOKIE]
+    return told
+
+
+def _kept_from_caches(headers: RawHeaders) -> RawHeaders:
     said: list[bytes] = []
     varies = overruled = False
     for name, value in headers:
@@ -58,10 +80,9 @@ def as_private(start: Message) -> Message:
         headers = [one for one in headers if one[0].lower() != b"cache-control"]
         headers.append((b"cache-control", told))
     if varies:
-        headers = varied(headers)
-    else:
-        headers.append(VARY_COOKIE)
-    return {**start, "headers": headers}
+        return varied(headers)
+    headers.append(VARY_COOKIE)
+    return headers
 
 
 def _is_for_some(name: bytes) -> bool:

@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authkit_asgi.core.paths import (
-    MAX_DECIDED,
-    MAX_DECIDED_LENGTH,
     MAX_NEXT,
     Access,
     PathRules,
@@ -284,22 +282,6 @@ def test_the_kits_own_rules_win_over_the_apps() -> None:
 def test_the_kits_own_rules_are_checked_too() -> None:
     with pytest.raises(ValueError, match=re.escape("sessions/{id}")):
         PathRules().with_own({"/api/users/sessions/{id}": PROTECTED})
-
-
-def test_a_path_is_decided_once() -> None:
-    rules = PathRules(public=["/docs"])
-    rules.match("/docs")
-    assert rules.decided == {"/docs": PUBLIC}
-    assert rules.match("/docs") is PUBLIC
-
-
-def test_strangers_cannot_fill_the_memory() -> None:
-    rules = PathRules(public=["/public/*"])
-    for number in range(3 * MAX_DECIDED):
-        rules.match(f"/public/{number}")
-    rules.match("/public/" + "x" * MAX_DECIDED_LENGTH)
-    assert 0 < len(rules.decided) <= MAX_DECIDED
-    assert all(len(path) <= MAX_DECIDED_LENGTH for path in rules.decided)
 
 
 @pytest.mark.parametrize("target", ["", "*", "@evil", "admin", "http://evil/x", "evil:443"])

@@ -47,6 +47,34 @@ async def test_the_end_of_its_session_closes_a_socket(
         assert len(guard.live) == 0
 
 
+async def test_a_socket_that_is_accepted_late_is_closed_as_soon_as_it_is_open() -> None:
+    """SECURITY S-10: the session ended while the app made up its mind."""
+    decided = anyio.Event()
+
+    async def hesitant(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await decided.wait()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    async with world(revocation_poll=POLL) as w:
+        await w.person()
+        tokens = await signed_in(w)
+        guard, line = AuthMiddleware(hesitant, kit=w.kit), Line()
+        line.say({"type": "websocket.connect"})
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(guard, scope_for(tokens), line.receive, line.send)
+                await anyio.sleep(POLL)
+                assert len(guard.live) == 0
+                await sign_out(w, tokens)
+                w.clock.pass_(hours=3)  # past all that a worker remembers of ended sessions
+                decided.set()
+                assert (await ended(line))["code"] == 4401
+        assert len(guard.live) == 0
+
+
 async def test_neither_a_rotation_nor_another_sessions_end_disturbs_a_socket() -> None:
     async with world(revocation_poll=POLL) as w:
         await w.person()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from authkit_asgi import PathRules
 from authkit_asgi.live import LIVE
-from authkit_asgi.middleware import AuthMiddleware, Remembered, Visit
+from authkit_asgi.middleware import AuthMiddleware
 from authkit_asgi.web.asgi import Scope
 from authkit_asgi.web.requests import PATIENCE
 from tests.middleware.knocking import (
@@ -127,12 +127,11 @@ class Forgetful(AuthMiddleware):
     """Takes the closer look at each request, as if it was the first."""
 
     async def __call__(self, scope: Scope, *call: Any) -> None:
-        self._by_header, self._by_token = Remembered(), Remembered()
-        self.rules.decided.clear()
+        self._recognition._by_header.clear()
+        self._recognition._by_token.clear()
+        self._doors.clear()
+        self._recall = lambda *_: None
         await super().__call__(scope, *call)
-
-    def _recall(self, *_: object) -> Visit | None:
-        return None
 
 
 async def close(here: World, token: str) -> None:

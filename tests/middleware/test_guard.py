@@ -13,8 +13,9 @@ import anyio.lowlevel
 import pytest
 
 from authkit_asgi import PathRules
+from authkit_asgi.core.remembered import MAX_REMEMBERED_BYTES, Remembered
 from authkit_asgi.core.tokens import ACCESS
-from authkit_asgi.middleware import MAX_REMEMBERED_BYTES, AuthMiddleware, Remembered
+from authkit_asgi.middleware import MAX_DOOR_LENGTH, MAX_DOORS, AuthMiddleware
 from authkit_asgi.store.memory import MemoryStore
 from authkit_asgi.web.asgi import Scope
 from tests.middleware.knocking import (
@@ -39,8 +40,7 @@ def guarded(here: World, app: App | None = None) -> tuple[AuthMiddleware, App]:
 
 def remembered(guard: AuthMiddleware) -> int:
     """How much the guard keeps of what it saw."""
-    maps = (guard._by_header, guard._by_token)
-    return sum(len(one._young) + len(one._old) for one in maps) + len(guard._unconfirmed)
+    return len(guard._recognition)
 
 
 def cookies(*headers: bytes) -> RawHeaders:
@@ -98,7 +98,7 @@ class TestTheCost:
                 if number % 3 == 0:
                     token = header + b"." + payload + b"." + token[:43]
                 name = b"refreshToken" if number % 5 == 0 else b"token"
-                visit = await guard._visit(
+                visit = await guard._recognition.visit(
                     {"type": "http", "method": "GET", "headers": cookies(name + b"=" + token)},
                     here.clock(),
                 )
@@ -116,9 +116,41 @@ class TestTheCost:
                 junk = f"{number:03000d}"
                 scope = {"type": "http", "method": "GET"}
                 headers = cookies(cookie_header({"junk": junk, **tokens}))
-                await guard._visit({**scope, "headers": headers}, here.clock())
-            held = [*guard._by_header._young, *guard._by_header._old]
+                await guard._recognition.visit({**scope, "headers": headers}, here.clock())
+            held = [*guard._recognition._by_header._young, *guard._recognition._by_header._old]
         assert sum(map(len, held)) < 10 * 2**20
+
+
+class TestDoors:
+    async def test_a_path_is_judged_once(self) -> None:
+        async with world() as here:
+            guard, app = guarded(here)
+            for _ in range(2):
+                await ask(guard, "/open")
+                await ask(guard, "/open", root_path="/root")
+            assert list(guard._doors) == ["/open", ("/root", "/open")]
+            assert len(app.seen) == 4
+
+    async def test_strangers_cannot_fill_the_memory(self) -> None:
+        """SECURITY D-04."""
+        async with world() as here:
+            guard, _ = guarded(here)
+            for number in range(3 * MAX_DOORS):
+                await ask(guard, f"/open/{number}")
+            await ask(guard, "/open/" + "x" * MAX_DOOR_LENGTH)
+            assert 0 < len(guard._doors) <= MAX_DOORS
+            assert all(len(path) <= MAX_DOOR_LENGTH for path in guard._doors)
+
+    @pytest.mark.parametrize("raw_path", [b"/open%2Fx", b"/open%5cx", b"/open%2fx?next=/open/x"])
+    async def test_another_spelling_does_not_come_by_the_same_door(self, raw_path: bytes) -> None:
+        """SECURITY P-05."""
+        async with world() as here:
+            guard, app = guarded(here)
+            for _ in range(2):
+                assert (await ask(guard, "/open/x", raw_path=b"/open/x")).status == 200
+                assert (await ask(guard, "/open/x", raw_path=raw_path)).status == 401
+                assert (await ask(guard, "/open/x", raw_path=None)).status == 200
+            assert len(app.seen) == 4
 
 
 class TestRemembered:
@@ -233,7 +265,7 @@ class TestCookieTricks:
             header = b"a=" + b"x" * 9000 + b"; " + cookie_header(await visitor(here))
             for _ in range(2):
                 assert await self.who(guard, app, header) == "ada"
-            assert not guard._by_header._young
+            assert not guard._recognition._by_header._young
 
     async def test_the_token_is_looked_for_nowhere_else(self) -> None:
         """SECURITY T-20."""

@@ -58,6 +58,18 @@ async def test_nobody_is_denied_before_it_is_accepted(sent: Tokens, code: int) -
     assert app.seen == []
 
 
+async def test_two_origins_are_none() -> None:
+    """SECURITY P-14: nobody can say which of them the browser wrote."""
+    async with world() as here:
+        guard, app = guarded(here)
+        tokens = await visitor(here)
+        own, evil = (b"origin", OWN["origin"].encode()), (b"origin", b"https://evil.example")
+        for origins in ([own, evil], [evil, own], [own, own]):
+            [denied] = await shake_hands(guard, tokens=tokens, headers=origins)
+            assert denied == {"type": "websocket.close", "code": 4403}
+    assert app.seen == []
+
+
 async def test_a_server_that_can_is_given_an_answer_to_send() -> None:
     async with world() as here:
         guard, app = guarded(here)

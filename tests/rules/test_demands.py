@@ -77,9 +77,8 @@ RULES = PathRules(public=["/", "/admin/logo.svg", "/open/*"], auth=["/door"], pr
 )
 def test_every_rule_that_covers_a_path_applies(path: str, demand: Demand | None) -> None:
     """SECURITY P-05, P-08, P-09."""
-    for _ in range(2):  # decided, and remembered
-        assert RULES.ruling(path) == (Access.PROTECTED, demand)
-        assert RULES.match(path) is Access.PROTECTED
+    assert RULES.ruling(path) == (Access.PROTECTED, demand)
+    assert RULES.match(path) is Access.PROTECTED
 
 
 @pytest.mark.parametrize(
@@ -112,13 +111,6 @@ def test_an_encoded_slash_goes_around_no_demand() -> None:
     """SECURITY P-05: `/billing%2F1` may be one segment, or two."""
     assert RULES.ruling("/billing/1", "", b"/billing%2f1") == (Access.PROTECTED, VERIFIED)
     assert RULES.ruling("/open/x/y", "", b"/open/x%2Fy") == (Access.PROTECTED, None)
-
-
-def test_strangers_cannot_fill_the_memory_of_demands() -> None:
-    rules = PathRules(protected=[Rule("/a/*", verified=True)])
-    for number in range(5000):
-        rules.ruling(f"/a/{number}")
-    assert len(rules._demanded) <= 1024
 
 
 @pytest.mark.parametrize(
