@@ -43,7 +43,7 @@ from authkit_asgi.mail import Letter, Mailer
 from authkit_asgi.mail.compose import Brand, compose
 from authkit_asgi.mail.outbox import Outbox
 from authkit_asgi.mail.urls import mailer_from_url
-from authkit_asgi.middleware import AuthMiddleware
+from authkit_asgi.middleware import AuthMiddleware, Mode
 from authkit_asgi.patience import in_time
 from authkit_asgi.purging import Purging
 from authkit_asgi.sessions import SESSIONS, Sessions
@@ -187,7 +187,9 @@ class AuthKit:
         finally:
             await self.close()
 
-    def wrap(self, app: ASGIApp, rules: PathRules | None = None) -> AuthMiddleware:
+    def wrap(
+        self, app: ASGIApp, rules: PathRules | None = None, *, mode: Mode = "enforce"
+    ) -> AuthMiddleware:
         """`app` with API, pages and public keys beside it, and the guard around all of them."""
         own = ((self.settings.api_path, self.api), (self.settings.pages_path, self.pages))
 
@@ -205,7 +207,7 @@ class AuthKit:
                         return target(_mounted(scope, prefix), receive, send)
             return app(scope, receive, send)
 
-        guard = AuthMiddleware(dispatch, kit=self, rules=rules)
+        guard = AuthMiddleware(dispatch, kit=self, rules=rules, mode=mode)
         guard.wrapped, guard.own_paths = app, begin
         guard.beside = tuple((target, prefix) for prefix, target in own)
         return guard

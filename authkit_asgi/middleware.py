@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal, TypeAlias, get_args
 
 from authkit_asgi.core.demands import Demand
 from authkit_asgi.core.identity import ANONYMOUS, Anonymous, Identity
@@ -40,10 +41,14 @@ from authkit_asgi.web.requests import PATIENCE, header, site_of
 from authkit_asgi.web.ways import asked, on_site, way_back, way_back_of_htmx
 
 logger = logging.getLogger("authkit_asgi.middleware")
+reports = logging.getLogger("authkit_asgi.report")
+
+Mode: TypeAlias = Literal["enforce", "report"]
 
 LATE = 1.0  # seconds that an app may take for an answer before its cookies are thought about again
 MAX_DOORS = 1024
 MAX_DOOR_LENGTH = 256
+MAX_REPORTED = 256
 
 # Out of the enumeration once: its members are slow to name.
 EXCLUDED, PROTECTED = Access.EXCLUDED, Access.PROTECTED
@@ -53,7 +58,8 @@ NOT_SIGNED_IN = refusal(NotSignedIn())
 @dataclass(frozen=True, slots=True)
 class Door:
     """Where requests for a path come by. `app`: who serves it. `raw_path`: spelled in the one usual
-    way. `is_open`: it lets in anybody. `is_plain`: it lets in whoever is signed in."""
+    way. `is_open`: it lets in anybody. `is_plain`: it lets in whoever is signed in. `is_enforced`:
+    whoever it does not let in is refused, and not only reported."""
 
     access: Access
     demand: Demand | None
@@ -61,12 +67,25 @@ class Door:
     raw_path: bytes | None
     is_open: bool
     is_plain: bool
+    is_enforced: bool
 
 
 class AuthMiddleware:
-    """Guards `app` by `rules`. Everything that no rule names is protected."""
+    """Guards `app` by `rules`. Everything that no rule names is protected.
 
-    def __init__(self, app: ASGIApp, *, kit: Kit, rules: PathRules | None = None) -> None:
+    With `mode="report"` nothing of the app is refused: what would be is logged by
+    `authkit_asgi.report`, and the app is asked, which sees who is signed in. The kit's own routes
+    are guarded all the same. Raises ValueError for any other mode but "enforce".
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, kit: Kit, rules: PathRules | None = None, mode: Mode = "enforce"
+    ) -> None:
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode={mode!r}: must be 'enforce' or 'report'")
+        self.mode = mode
+        if mode == "report":
+            reports.warning("The guard only reports: it refuses nothing of the app")
         self.app = self.wrapped = app
         # What the kit puts beside `wrapped`, each with where it stands. `inspecting` asks for both.
         self.beside: tuple[tuple[ASGIApp, str], ...] = ()
@@ -96,20 +115,20 @@ class AuthMiddleware:
         door = self._doors.get(scope["path"])
         if door is None or scope.get("raw_path") != door.raw_path or scope.get("root_path"):
             if not is_path(scope["path"]):
-                return await refusal(BadPath())(scope, receive, send)
+                return await self._no_path(scope, receive, send)
             door = self._door(scope)
         if door.access is EXCLUDED:
             return await door.app(scope, receive, send)
-        if self._cors is not None and door.access is PROTECTED:
+        if self._cors is not None and door.access is PROTECTED and door.is_enforced:
             if (leave := self._cors.preflight(scope)) is not None:
                 return await leave(scope, receive, send)
             send = self._cors.adding(scope, send)
         now = self._clock()
         who = self._recall(scope["headers"], now)
         if who is False:
-            if door.is_open:
-                return await door.app(self._told(scope, ANONYMOUS), receive, send)
-            return await self._lead(self.rules.login, NOBODY, scope)(scope, receive, send)
+            if not door.is_open and self._holds(NotSignedIn, door, scope):
+                return await self._lead(self.rules.login, NOBODY, scope)(scope, receive, send)
+            return await door.app(self._told(scope, ANONYMOUS), receive, send)
         watched: Identity | None
         if who is not None and door.is_plain and scope["method"] in SAFE_METHODS:
             # What most requests are: from a browser that was here before, to a page of the app.
@@ -181,7 +200,44 @@ class AuthMiddleware:
             raw_path=path.encode("ascii", "replace"),
             is_open=access is not PROTECTED,
             is_plain=access is PROTECTED and demand is None,
+            is_enforced=self.mode == "enforce" or self._is_own(path, root),
         )
+
+    def _is_own(self, path: str, root: str) -> bool:
+        """Whether the kit itself may serve it, whether or not servers cut the root off."""
+        readings = (path, path.removeprefix(root.rstrip("/")))
+        return any(
+            reading == own or reading.startswith(f"{own}/")
+            for own in (self._settings.api_path, self._settings.pages_path)
+            for reading in readings
+        )
+
+    def _holds(self, lack: AuthError | type[AuthError], door: Door, scope: Scope) -> bool:
+        """Whether a refusal is one. Otherwise it is only reported."""
+        if not door.is_enforced:
+            self._report(f"{lack.status} {lack.code}", scope)
+        return door.is_enforced
+
+    def _report(self, answer: str, scope: Scope) -> None:
+        path = scope["path"]
+        rule, demanding = self.rules.reasons(path, scope.get("root_path", ""))
+        why = f"by the rule {rule}" if rule else f"{self.rules.default.value} by default"
+        if not is_path(path):
+            why = "which is no path"
+        elif demanding:
+            why += f"; more is demanded by {', '.join(demanding)}"
+        # Strangers write both: as a literal, no line of theirs can look like one of ours.
+        asked_for = f"{scope.get('method', 'WebSocket')} {path}"[:MAX_REPORTED]
+        reports.warning("Would answer %s to %a (%s)", answer, asked_for, why)
+
+    async def _no_path(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.mode == "report":
+            self._report(f"{BadPath.status} {BadPath.code}", scope)
+            await self.app(self._told(scope, ANONYMOUS), receive, send)
+        elif scope["type"] == "websocket":
+            await _deny(BadPath(), scope, receive, send)
+        else:
+            await refusal(BadPath())(scope, receive, send)
 
     # --- http -------------------------------------------------------------------------------
 
@@ -204,9 +260,7 @@ class AuthMiddleware:
                 visit = await patience.counted(self._recognition.visit(scope, now))
             except StoreUnavailable as outage:
                 # Public pages go on without a name; what needs one says so. No cookie is touched.
-                if door.access is PROTECTED:
-                    await refusal(outage)(scope, receive, send)
-                    return None
+                visit = Visit(trouble=outage)
         identity = visit.identity
         foreign = identity is not None and not visit.bearer and not self._is_own_site(scope)
         if door.access is PROTECTED:
@@ -215,17 +269,20 @@ class AuthMiddleware:
                 lack = visit.trouble or NotSignedIn()
             elif foreign:
                 lack = CrossSite()
-                await self._guard.events.tell(CrossSiteRefused(at=now, user_id=identity.id))
             elif door.demand is not None:
                 lack = door.demand.lacking(identity, now=now)
-            if lack is not None:
+            if lack is not None and self._holds(lack, door, scope):
+                if identity is not None and foreign:
+                    await self._guard.events.tell(CrossSiteRefused(at=now, user_id=identity.id))
                 await self._refusal(lack, visit, scope)(scope, receive, send)
                 return None
         elif door.access is Access.AUTH and identity is not None:
             home = on_site(scope, self.rules.home)
-            await redirect(home, cookies=visit.cookies)(scope, receive, send)
-            return None
-        elif foreign:  # anybody may ask here, but another site not in our visitor's name
+            if door.is_enforced:
+                await redirect(home, cookies=visit.cookies)(scope, receive, send)
+                return None
+            self._report(f"303 {home}", scope)
+        if foreign:  # another site may ask where anybody may, but not in our visitor's name
             visit = replace(visit, identity=None, pair=None)
         if visit.cookies:
             send = partial(self._send_with_cookies, visit, now, send)
@@ -290,7 +347,7 @@ class AuthMiddleware:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_path(scope["path"]):
-            return await _deny(BadPath(), scope, receive, send)
+            return await self._no_path(scope, receive, send)
         door = self._door(scope)
         if door.access is EXCLUDED:
             return await door.app(scope, receive, send)
@@ -301,8 +358,7 @@ class AuthMiddleware:
             try:
                 visit = await Patience().counted(self._recognition.visit(scope, now))
             except StoreUnavailable as outage:
-                if door.access is PROTECTED:
-                    return await _deny(outage, scope, receive, send)
+                visit = Visit(trouble=outage)
             identity = visit.identity
         lack: AuthError | None = None
         if not identity:
@@ -310,10 +366,10 @@ class AuthMiddleware:
                 lack = visit.trouble or NotSignedIn()
         # A browser lets any site open a socket and sends our cookies along (SECURITY P-14).
         elif not visit.bearer and not self._is_own_socket(scope):
-            lack = CrossSite()
+            lack, identity = CrossSite(), None
         elif door.demand is not None:
             lack = door.demand.lacking(identity, now=now)
-        if lack is not None:
+        if lack is not None and self._holds(lack, door, scope):
             return await _deny(lack, scope, receive, send)
         if not identity:
             return await door.app(self._told(scope, ANONYMOUS), receive, send)

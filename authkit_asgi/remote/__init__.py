@@ -22,7 +22,7 @@ from authkit_asgi.core.paths import PathRules
 from authkit_asgi.core.tokens import ACCESS, KeyPair, Tokens
 from authkit_asgi.events import Events
 from authkit_asgi.guard_services import GuardServices
-from authkit_asgi.middleware import AuthMiddleware
+from authkit_asgi.middleware import AuthMiddleware, Mode
 from authkit_asgi.purging import Purging
 from authkit_asgi.remote.asking import AccountsUnavailable, Asking, checked_url
 from authkit_asgi.remote.exchange import RemoteSessions
@@ -113,8 +113,10 @@ class RemoteKit:
         finally:
             await self.close()
 
-    def wrap(self, app: ASGIApp, rules: PathRules | None = None) -> AuthMiddleware:
-        return AuthMiddleware(app, kit=self, rules=rules)
+    def wrap(
+        self, app: ASGIApp, rules: PathRules | None = None, *, mode: Mode = "enforce"
+    ) -> AuthMiddleware:
+        return AuthMiddleware(app, kit=self, rules=rules, mode=mode)
 
     def rules_for(self, rules: PathRules) -> PathRules:
         return rules
