@@ -123,8 +123,7 @@ class AuthMiddleware:
             if (leave := self._cors.preflight(scope)) is not None:
                 return await leave(scope, receive, send)
             send = self._cors.adding(scope, send)
-        now = self._clock()
-        who = self._recall(scope["headers"], now)
+        who = self._recall(scope["headers"])
         if who is False:
             if not door.is_open and self._holds(NotSignedIn, door, scope):
                 return await self._lead(self.rules.login, NOBODY, scope)(scope, receive, send)
@@ -134,7 +133,7 @@ class AuthMiddleware:
             # What most requests are: from a browser that was here before, to a page of the app.
             told, watched = self._told(scope, who), who
         else:
-            admitted = await self._admit(who, door, scope, receive, send, now)
+            admitted = await self._admit(who, door, scope, receive, send)
             if admitted is None:
                 return None
             who, watched, told, send = admitted
@@ -248,11 +247,10 @@ class AuthMiddleware:
         scope: Scope,
         receive: Receive,
         send: Send,
-        now: float,
     ) -> tuple[Identity | None, Identity | None, Scope, Send] | None:
         """Whoever takes a closer look: who asks, whose stream the answer may be, what the app is
         told, and how its answer is sent. None: the request was answered here."""
-        visit = Visit(identity=who)
+        now, visit = self._clock(), Visit(identity=who)
         if who is None:
             patience = Patience()
             scope = {**scope, PATIENCE: patience}
@@ -351,9 +349,8 @@ class AuthMiddleware:
         door = self._door(scope)
         if door.access is EXCLUDED:
             return await door.app(scope, receive, send)
-        now = self._clock()
-        identity = self._recall(scope["headers"], now)
-        visit = NOBODY
+        now, visit = self._clock(), NOBODY
+        identity = self._recall(scope["headers"])
         if identity is None:
             try:
                 visit = await Patience().counted(self._recognition.visit(scope, now))

@@ -61,6 +61,7 @@ class Recognition:
         self.former = [name.encode() for name in guard.jar.former_names]
         self._guard = guard
         self._settings = guard.settings
+        self._clock = guard.clock
         self._bearer = guard.settings.bearer
         self._sessions = guard.sessions
         self._revocations = guard.sessions.revocations
@@ -77,7 +78,7 @@ class Recognition:
         """How much is kept of what was seen."""
         return len(self._by_header) + len(self._by_token) + len(self.unconfirmed)
 
-    def recall(self, headers: RawHeaders, now: float) -> Identity | Literal[False] | None:
+    def recall(self, headers: RawHeaders) -> Identity | Literal[False] | None:
         """Who asks, where that takes no thought: no cookie, or one header that was seen before.
 
         False: nobody. None: it takes a closer look. With several Cookie headers it always does, for
@@ -93,6 +94,7 @@ class Recognition:
             return None
         if cookie is None:
             return False
+        now = self._clock()
         who = self._by_header.get(cookie)
         if who is None:
             return self._look(cookie, now)
@@ -230,7 +232,7 @@ class Recognition:
             await known.refresh(now, self._guard.start)
             return
         # An outage of ours is never a logout: a valid access token keeps working (SECURITY Q-06).
-        known.put_off(self._guard.clock(), is_owed=waiting.cancelled_caught)
+        known.put_off(self._clock(), is_owed=waiting.cancelled_caught)
         logger.warning("Revocations could not be read: the store does not answer")
 
     async def follow(self, now: float) -> None:
@@ -244,9 +246,9 @@ class Recognition:
         not stay behind for as long as that lasts (SECURITY S-10)."""
         known = self._revocations
         try:
-            await known.repair(self._guard.clock(), self._guard.start)
+            await known.repair(self._clock(), self._guard.start)
         except StoreUnavailable:
-            known.put_off(self._guard.clock())
+            known.put_off(self._clock())
 
     def _note_unconfirmed(self, identity: Identity) -> None:
         if identity.generation > 0:
@@ -268,7 +270,7 @@ class Recognition:
         written = False
         try:
             await self._guard.start()
-            await self._sessions.confirm(identity, now=self._guard.clock())
+            await self._sessions.confirm(identity, now=self._clock())
             written = True
         except StoreUnavailable:
             logger.debug("A confirmation was not written")
