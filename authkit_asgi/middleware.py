@@ -85,7 +85,7 @@ class AuthMiddleware:
             raise ValueError(f"mode={mode!r}: must be 'enforce' or 'report'")
         self.mode = mode
         if mode == "report":
-            reports.warning("The guard only reports: it refuses nothing of the app")
+            reports.warning("authkit-asgi only reports: it refuses nothing of the app")
         self.app = self.wrapped = app
         # What the kit puts beside `wrapped`, each with where it stands. `inspecting` asks for both.
         self.beside: tuple[tuple[ASGIApp, str], ...] = ()
@@ -227,7 +227,7 @@ class AuthMiddleware:
             why += f"; more is demanded by {', '.join(demanding)}"
         # Strangers write both: as a literal, no line of theirs can look like one of ours.
         asked_for = f"{scope.get('method', 'WebSocket')} {path}"[:MAX_REPORTED]
-        reports.warning("Would answer %s to %a (%s)", answer, asked_for, why)
+        reports.warning("authkit-asgi would answer %s to %a (%s)", answer, asked_for, why)
 
     async def _no_path(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.mode == "report":

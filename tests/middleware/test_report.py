@@ -54,7 +54,9 @@ def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def lines(told: pytest.LogCaptureFixture) -> list[str]:
-    return [one.getMessage() for one in told.records if one.name == "authkit_asgi.report"][1:]
+    """What was reported, without the line that says that it is."""
+    said = [one.getMessage() for one in told.records if one.name == "authkit_asgi.report"]
+    return [line.removeprefix("authkit-asgi ") for line in said[1:]]
 
 
 def summary(answer: Answered) -> str:
@@ -70,14 +72,14 @@ def summary(answer: Answered) -> str:
             "nobody",
             "/members",
             {},
-            "Would answer 401 not_signed_in to 'GET /members' (protected by default)",
+            "would answer 401 not_signed_in to 'GET /members' (protected by default)",
             id="nobody",
         ),
         pytest.param(
             "nobody",
             "/admin/x",
             {"method": "DELETE"},
-            "Would answer 401 not_signed_in to 'DELETE /admin/x' (by the rule /admin/*;"
+            "would answer 401 not_signed_in to 'DELETE /admin/x' (by the rule /admin/*;"
             " more is demanded by /admin/*)",
             id="nobody, where more is demanded",
         ),
@@ -85,7 +87,7 @@ def summary(answer: Answered) -> str:
             "ada",
             "/admin/x",
             {},
-            "Would answer 403 missing_scope to 'GET /admin/x' (by the rule /admin/*;"
+            "would answer 403 missing_scope to 'GET /admin/x' (by the rule /admin/*;"
             " more is demanded by /admin/*)",
             id="no admin",
         ),
@@ -93,7 +95,7 @@ def summary(answer: Answered) -> str:
             "ada",
             "/settings/x",
             {},
-            "Would answer 401 reauthentication_required to 'GET /settings/x' (by the rule"
+            "would answer 401 reauthentication_required to 'GET /settings/x' (by the rule"
             " /settings/*; more is demanded by /settings/*)",
             id="no recent proof",
         ),
@@ -101,21 +103,21 @@ def summary(answer: Answered) -> str:
             "ada",
             "/members",
             {"method": "POST", "headers": CROSS_SITE},
-            "Would answer 403 cross_site to 'POST /members' (protected by default)",
+            "would answer 403 cross_site to 'POST /members' (protected by default)",
             id="another site",
         ),
         pytest.param(
             "ada",
             "members",
             {},
-            "Would answer 400 bad_path to 'GET members' (which is no path)",
+            "would answer 400 bad_path to 'GET members' (which is no path)",
             id="no path",
         ),
         pytest.param(
             "ada",
             "/welcome",
             {},
-            "Would answer 303 /user/dashboard to 'GET /welcome' (by the rule /welcome)",
+            "would answer 303 /user/dashboard to 'GET /welcome' (by the rule /welcome)",
             id="signed in, where visitors go",
         ),
     ],
@@ -157,7 +159,7 @@ async def test_a_handshake_too(
             {"type": "websocket.accept"}
         ]
         [line] = lines(told)
-        assert line.startswith(f"Would answer {code} to 'WebSocket {path}' (")
+        assert line.startswith(f"would answer {code} to 'WebSocket {path}' (")
         assert app.who.is_authenticated is (code == "403 missing_scope")
 
 
@@ -194,7 +196,7 @@ async def test_an_outage_is_told_and_the_app_is_asked(told: pytest.LogCaptureFix
         assert (answer.status, answer.all("set-cookie")) == (200, [])
         assert not app.who.is_authenticated
         assert lines(told) == [
-            "Would answer 503 unavailable to 'GET /members' (protected by default)"
+            "would answer 503 unavailable to 'GET /members' (protected by default)"
         ]
 
 
@@ -229,7 +231,7 @@ async def test_it_says_so_when_it_begins(told: pytest.LogCaptureFixture) -> None
     async with world() as here:
         AuthMiddleware(App(), kit=here.kit, rules=RULES, mode="report")
     assert [one.getMessage() for one in told.records] == [
-        "The guard only reports: it refuses nothing of the app"
+        "authkit-asgi only reports: it refuses nothing of the app"
     ]
 
 
@@ -261,5 +263,5 @@ async def test_a_preflight_is_left_to_the_app(told: pytest.LogCaptureFixture) ->
         assert answer.body == b"members only"
         assert len(app.seen) == 1
         assert lines(told) == [
-            "Would answer 401 not_signed_in to 'OPTIONS /members' (protected by default)"
+            "would answer 401 not_signed_in to 'OPTIONS /members' (protected by default)"
         ]
