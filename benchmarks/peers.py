@@ -1,4 +1,9 @@
-"""The contenders of the guard's benchmark, each set up as its own documents say."""
+"""The contenders of the guard's benchmark, each set up as its own documents say.
+
+Whoever can choose what its token says is given the same claims: PROFILE, `sid`, `iat`, `exp`, `iss`
+and `aud`, the last two checked wherever the peer can check them. The tokens of fastapi-users name
+the user and nothing else; it loads the user instead, here from a dictionary.
+"""
 
 import asyncio
 import secrets
@@ -6,8 +11,9 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import jwt
@@ -19,24 +25,38 @@ from starlette.responses import JSONResponse, Response
 
 from authkit_asgi import AuthKit, PathRules, Settings
 from authkit_asgi.core.identity import identity_of
-from authkit_asgi.core.tokens import ACCESS, Claims
+from authkit_asgi.core.tokens import ACCESS, REFRESH, Claims
+from authkit_asgi.events import Visitor
+from authkit_asgi.store import Store
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 KEY = secrets.token_urlsafe(40)
 NOW = int(time.time())
+LIFETIME = 3600
 ID = uuid.UUID("0123456789abcdef0123456789abcdef").hex
+ISSUER = "http://localhost:8000"
+AUDIENCE = "http://localhost:8000/access"
+PROFILE = {"username": "ada", "email": "ada@example.test", "isVerified": True, "isAdmin": False}
+
+
+async def _none(number: int) -> bytes:
+    return b"none"
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`base`: what its overhead is measured against. `token`, `expired`: of the n-th user."""
+    """`base`: what its overhead is measured against; empty, where nobody is asked who it is.
+    `token`, `expired`: what the cookie of the n-th user holds; beside it a browser sends `beside`.
+    `remembers`: it is another after many visitors than after few."""
 
     name: str
     app: App
-    base: str = "bare app"
+    base: str = ""
     token: Callable[[int], bytes] = lambda number: b"none"
-    expired: Callable[[int], bytes] = lambda number: b"none"
+    expired: Callable[[int], Awaitable[bytes]] = _none
     cookie: bytes = b"token"
+    beside: bytes = b""
+    remembers: bool = False
 
 
 async def bare(scope: Any, receive: Any, send: Any) -> None:
@@ -57,51 +77,74 @@ class NoOp:
         await self.app(scope, receive, send)
 
 
-def _kit() -> tuple[AuthKit, Callable[[int, int], bytes]]:
-    kit = AuthKit(
-        Settings(
-            base_url="http://localhost:8000",
-            token_secret=(secrets.token_urlsafe(40),),
-            refresh_token_secret=(secrets.token_urlsafe(40),),
-            database_url="memory:",
-        )
+def _kit(store: Store | None = None, **more: Any) -> AuthKit:
+    settings = Settings(
+        base_url=ISSUER,
+        token_secret=(secrets.token_urlsafe(40),),
+        refresh_token_secret=(secrets.token_urlsafe(40),),
+        database_url="memory:",
+    )
+    return AuthKit(settings, store=store, **more)
+
+
+def claims_of(number: int, issued_at: int = NOW) -> Claims:
+    return Claims(
+        subject=f"{number:032x}",
+        session_id=f"{number:032x}",
+        generation=0,
+        epoch=0,
+        issued_at=issued_at,
+        expires_at=issued_at + LIFETIME,
+        token_id="AbCdEfGhIjKl",
+        profile=PROFILE,
     )
 
-    def token(number: int, issued_at: int) -> bytes:
-        claims = Claims(
-            subject=f"{number:032x}",
-            session_id=f"{number:032x}",
-            generation=0,
-            epoch=0,
-            issued_at=issued_at,
-            expires_at=issued_at + 3600,
-            profile={
-                "username": "ada",
-                "email": "ada@example.test",
-                "isVerified": True,
-                "isAdmin": False,
-            },
-        )
-        return kit.guard.tokens.mint(ACCESS, claims).encode()
 
-    return kit, token
-
-
-def ours() -> Contender:
+def ours(store: Store | None = None, **more: Any) -> Contender:
     """As the README says, with every default feature on."""
-    kit, token = _kit()
+    kit = _kit(store, **more)
+    tokens, jar = kit.guard.tokens, kit.guard.jar
+    visitor = Visitor(ip="127.0.0.1", user_agent="Mozilla/5.0")
+
+    async def expired(number: int) -> bytes:
+        """And the refresh token of a session that goes on: it will be exchanged."""
+        await kit.start()
+        user = await kit.services.accounts.create(
+            firstname="Ada",
+            lastname="Lovelace",
+            username=f"ada{number}",
+            email=f"ada{number}@example.test",
+            password_hash=None,
+            now=NOW,
+            is_verified=True,
+        )
+        _, pair = await kit.services.sessions.open(
+            user, methods=("pwd",), remember=False, visitor=visitor, now=NOW - 2 * LIFETIME
+        )
+        return f"{pair.access}; {jar.refresh_name}={pair.refresh}".encode()
+
+    refresh = tokens.mint(REFRESH, replace(claims_of(0), profile={}))
     return Contender(
         "authkit-asgi",
         kit.wrap(bare, PathRules(public=["/open"])),
-        token=lambda number: token(number, NOW),
-        expired=lambda number: token(number, NOW - 7200),
+        "bare app",
+        token=lambda number: tokens.mint(ACCESS, claims_of(number)).encode(),
+        expired=expired,
+        cookie=jar.access_name.encode(),
+        beside=f"; {jar.refresh_name}={refresh}".encode(),
+        remembers=True,
     )
 
 
 def direct_check() -> Contender:
     """The least that knows who asks: the cookie is found, and the token read each time."""
-    kit, token = _kit()
-    tokens = kit.guard.tokens
+    tokens = _kit().guard.tokens
+
+    def token(number: int, issued_at: int = NOW) -> bytes:
+        return tokens.mint(ACCESS, claims_of(number, issued_at)).encode()
+
+    async def expired(number: int) -> bytes:
+        return token(number, NOW - 2 * LIFETIME)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for name, value in scope["headers"]:
@@ -116,18 +159,31 @@ def direct_check() -> Contender:
         await send({"type": "http.response.start", "status": 401, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    return Contender(
-        "direct check",
-        app,
-        token=lambda number: token(number, NOW),
-        expired=lambda number: token(number, NOW - 7200),
-    )
+    return Contender("direct check", app, "bare app", token, expired)
 
 
-def _pyjwt(number: int, issued_at: int = NOW) -> bytes:
-    subject = f"{number:032x}"
-    claims = {"sub": subject, "username": "ada", "iat": issued_at, "exp": issued_at + 3600}
-    return jwt.encode(claims, KEY, algorithm="HS256").encode()
+def _payload(number: int, issued_at: int = NOW) -> dict[str, Any]:
+    return {
+        **PROFILE,
+        "sub": f"{number:032x}",
+        "sid": f"{number:032x}",
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "iat": issued_at,
+        "exp": issued_at + LIFETIME,
+    }
+
+
+def pyjwt_token(number: int, issued_at: int = NOW) -> bytes:
+    return jwt.encode(_payload(number, issued_at), KEY, algorithm="HS256").encode()
+
+
+async def _expired_pyjwt(number: int) -> bytes:
+    return pyjwt_token(number, NOW - 2 * LIFETIME)
+
+
+def _read(token: str) -> dict[str, Any]:
+    return jwt.decode(token, KEY, algorithms=["HS256"], audience=AUDIENCE, issuer=ISSUER)
 
 
 class Backend(AuthenticationBackend):
@@ -136,7 +192,7 @@ class Backend(AuthenticationBackend):
         if token is None:
             return None
         try:
-            claims = jwt.decode(token, KEY, algorithms=["HS256"])
+            claims = _read(token)
         except jwt.PyJWTError:
             return None
         return AuthCredentials(["authenticated"]), SimpleUser(claims["sub"])
@@ -144,12 +200,8 @@ class Backend(AuthenticationBackend):
 
 def starlette_authentication() -> Contender:
     app = AuthenticationMiddleware(bare, backend=Backend())
-    return Contender(
-        "AuthenticationMiddleware + PyJWT",
-        app,
-        token=_pyjwt,
-        expired=lambda number: _pyjwt(number, NOW - 7200),
-    )
+    name = "AuthenticationMiddleware + PyJWT"
+    return Contender(name, app, "bare app", pyjwt_token, _expired_pyjwt)
 
 
 class Naive(BaseHTTPMiddleware):
@@ -157,7 +209,7 @@ class Naive(BaseHTTPMiddleware):
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         try:
-            claims = jwt.decode(request.cookies.get("token", ""), KEY, algorithms=["HS256"])
+            claims = _read(request.cookies.get("token", ""))
         except jwt.PyJWTError:
             return JSONResponse({"error": "not signed in"}, 401)
         request.state.user = claims["sub"]
@@ -165,7 +217,8 @@ class Naive(BaseHTTPMiddleware):
 
 
 def naive_port() -> Contender:
-    return Contender("BaseHTTPMiddleware + PyJWT", Naive(bare), token=_pyjwt)
+    name = "BaseHTTPMiddleware + PyJWT"
+    return Contender(name, Naive(bare), "bare app", pyjwt_token, _expired_pyjwt)
 
 
 def starlette_sessions() -> Contender:
@@ -178,10 +231,11 @@ def starlette_sessions() -> Contender:
     signer = itsdangerous.TimestampSigner(KEY)
 
     def token(number: int) -> bytes:
-        return bytes(signer.sign(b64encode(json.dumps({"user": f"{number:032x}"}).encode())))
+        session = {**PROFILE, "sub": f"{number:032x}", "sid": f"{number:032x}"}
+        return bytes(signer.sign(b64encode(json.dumps(session).encode())))
 
     app = SessionMiddleware(bare, secret_key=KEY)
-    return Contender("Starlette SessionMiddleware", app, token=token, cookie=b"session")
+    return Contender("Starlette SessionMiddleware", app, "bare app", token, cookie=b"session")
 
 
 def fastapi_bare() -> Contender:
@@ -196,7 +250,7 @@ def fastapi_bare() -> Contender:
     return Contender("FastAPI, bare route", app)
 
 
-def fastapi_users() -> Contender:
+def fastapi_users(body: bytes = b"") -> Contender:
     import fastapi
     from fastapi import Depends
     from fastapi_users import BaseUserManager, FastAPIUsers, UUIDIDMixin
@@ -228,7 +282,7 @@ def fastapi_users() -> Contender:
         yield Manager(rows)
 
     def strategy() -> Any:
-        return JWTStrategy(secret=KEY, lifetime_seconds=3600)
+        return JWTStrategy(secret=KEY, lifetime_seconds=LIFETIME)
 
     cookies = CookieTransport(cookie_name="token")
     backend = AuthenticationBackend(name="jwt", transport=cookies, get_strategy=strategy)
@@ -237,7 +291,7 @@ def fastapi_users() -> Contender:
 
     @app.get("/members")
     async def members(user: Any = Depends(current)) -> fastapi.Response:
-        return fastapi.Response()
+        return fastapi.Response(body, media_type="text/plain")
 
     token = _in_its_own_loop(strategy().write_token(users[User.id])).encode()
     return Contender("fastapi-users", app, "FastAPI, bare route", lambda number: token)
@@ -253,6 +307,9 @@ def authx() -> Contender:
             JWT_TOKEN_LOCATION=["cookies"],
             JWT_ACCESS_COOKIE_NAME="token",
             JWT_COOKIE_CSRF_PROTECT=False,
+            JWT_ENCODE_ISSUER=ISSUER,
+            JWT_DECODE_ISSUER=ISSUER,
+            JWT_DECODE_AUDIENCE=AUDIENCE,
         )
     )
     app = fastapi.FastAPI()
@@ -262,11 +319,62 @@ def authx() -> Contender:
     async def members() -> fastapi.Response:
         return fastapi.Response()
 
+    def token(number: int) -> bytes:
+        uid = f"{number:032x}"
+        made = auth.create_access_token(uid, data={**PROFILE, "sid": uid}, audience=AUDIENCE)
+        return bytes(made, "ascii")
+
+    return Contender("AuthX", app, "FastAPI, bare route", token)
+
+
+def supertokens() -> Contender:
+    """`verify_session` reads a token by the public keys that its SDK got from the core, a service,
+    and kept. They are put there, so that no core need run; a session is checked without one."""
+    import fastapi
+    from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+    from jwt.algorithms import RSAAlgorithm
+    from supertokens_python import InputAppInfo, SupertokensConfig, init
+    from supertokens_python.framework.fastapi import get_middleware
+    from supertokens_python.recipe import session
+    from supertokens_python.recipe.session import jwks
+    from supertokens_python.recipe.session.framework.fastapi import verify_session
+
+    init(
+        app_info=InputAppInfo(app_name="bench", api_domain=ISSUER, website_domain=ISSUER),
+        supertokens_config=SupertokensConfig(connection_uri="http://127.0.0.1:9"),
+        framework="fastapi",
+        recipe_list=[session.init(get_token_transfer_method=lambda *_: "cookie")],
+        mode="asgi",
+    )
+    key, key_id = generate_private_key(65537, 2048), "d-1"
+    public = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    keys = jwt.PyJWKSet.from_dict({"keys": [{**public, "kid": key_id, "alg": "RS256"}]}).keys
+    jwks.cached_keys = jwks.CachedKeys(keys, 4 * LIFETIME)
+
+    app = fastapi.FastAPI()
+    app.add_middleware(get_middleware())
+
+    @app.get("/members")
+    async def members(session: Any = fastapi.Depends(verify_session())) -> fastapi.Response:
+        return fastapi.Response()
+
+    def token(number: int) -> bytes:
+        user = f"{number:032x}"
+        payload = {
+            **_payload(number),
+            "sessionHandle": user,
+            "refreshTokenHash1": sha256(user.encode()).hexdigest(),
+            "parentRefreshTokenHash1": None,
+            "antiCsrfToken": None,
+            "tId": "public",
+            "rsub": user,
+        }
+        del payload["aud"], payload["sid"]  # its own have none, and another name for the session
+        header = {"kid": key_id, "version": "5"}
+        return jwt.encode(payload, key, algorithm="RS256", headers=header).encode()
+
     return Contender(
-        "AuthX",
-        app,
-        "FastAPI, bare route",
-        lambda number: auth.create_access_token(f"{number:032x}").encode(),
+        "supertokens-python", app, "FastAPI, bare route", token, cookie=b"sAccessToken"
     )
 
 
@@ -287,14 +395,26 @@ def litestar_jwt() -> Contender:
     async def user(token: Any, connection: Any) -> str:
         return str(token.sub)
 
-    auth = JWTCookieAuth[str](retrieve_user_handler=user, token_secret=KEY, key="token")
+    auth = JWTCookieAuth[str](
+        retrieve_user_handler=user,
+        token_secret=KEY,
+        key="token",
+        accepted_issuers=[ISSUER],
+        accepted_audiences=[AUDIENCE],
+    )
 
     @litestar.get("/members")
     async def members() -> litestar.Response[bytes]:
         return litestar.Response(b"")
 
     def token(number: int) -> bytes:
-        made = auth.create_token(f"{number:032x}", token_expiration=timedelta(hours=1))
+        made = auth.create_token(
+            f"{number:032x}",
+            token_expiration=timedelta(seconds=LIFETIME),
+            token_issuer=ISSUER,
+            token_audience=AUDIENCE,
+            token_extras={**PROFILE, "sid": f"{number:032x}"},
+        )
         return f'"Bearer {made}"'.encode()
 
     app = litestar.Litestar([members], on_app_init=[auth.on_app_init])
@@ -313,9 +433,10 @@ def contenders() -> tuple[list[Contender], dict[str, str]]:
         litestar_jwt,
         fastapi_bare,
         authx,
+        supertokens,
         fastapi_users,
     )
-    absent = {"supertokens-python": "needs the SuperTokens core, a Java service"}
+    absent = {}
     for make in makers:
         try:
             here.append(make())

@@ -85,4 +85,4 @@ def token_of(maker: str) -> str:
     peers.KEY = os.environ[SECRET]
     if maker == "fastapi_users":
         return peers.fastapi_users().token(0).decode()
-    return peers._pyjwt(0).decode()
+    return peers.pyjwt_token(0).decode()
