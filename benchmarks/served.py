@@ -1,32 +1,33 @@
 """The apps that `servers.py` serves, each made by the worker: `benchmarks.served:ours` and so on.
 
-A token that all workers take is minted by `token_of`, from the secrets in the environment.
+All answer with the same status and body, and the Content-Type that Starlette makes of plain text. A
+token that all workers take is minted by `token_of`, from the secrets in the environment.
 """
 
 from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 from starlette.middleware.authentication import AuthenticationMiddleware
 
 from authkit_asgi import AuthKit, PathRules, Settings
-from authkit_asgi.core.tokens import ACCESS, Claims
+from authkit_asgi.core.tokens import ACCESS
 from benchmarks import peers
 
 SECRET = "AUTHKIT_BENCHMARK_SECRET"
+BODY = b"hello"
 App = Callable[[Any, Any, Any], Any]
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         return
-    headers = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
+    headers = [(b"content-length", b"5"), (b"content-type", b"text/plain; charset=utf-8")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"hello"})
+    await send({"type": "http.response.body", "body": BODY})
 
 
 def _kit() -> AuthKit:
@@ -56,7 +57,7 @@ def authentication_middleware() -> App:
 
 def fastapi_users() -> App:
     peers.KEY = os.environ[SECRET]
-    return peers.fastapi_users().app
+    return peers.fastapi_users(BODY).app
 
 
 # What is served, by the name of its maker, and as people read it.
@@ -68,21 +69,10 @@ NAMES = {
 }
 
 
-def token_of(maker: str) -> str:
+def token_of(maker: str) -> bytes:
     """One that the app takes for an hour."""
     now = int(time.time())
     if maker == "ours":
-        claims = Claims(
-            subject=uuid.uuid4().hex,
-            session_id=uuid.uuid4().hex,
-            generation=0,
-            epoch=0,
-            issued_at=now,
-            expires_at=now + 3600,
-            profile={"username": "ada", "email": "ada@example.test", "isVerified": True},
-        )
-        return _kit().guard.tokens.mint(ACCESS, claims)
+        return _kit().guard.tokens.mint(ACCESS, peers.claims_of(0, now)).encode()
     peers.KEY = os.environ[SECRET]
-    if maker == "fastapi_users":
-        return peers.fastapi_users().token(0).decode()
-    return peers.pyjwt_token(0).decode()
+    return peers.fastapi_users().token(0) if maker == "fastapi_users" else peers.pyjwt_token(0, now)
