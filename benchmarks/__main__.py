@@ -3,7 +3,8 @@
     make bench
 
 One after the other, each a program of its own that prints its rows as JSON (`rows.py`). The rows
-are printed here, and written with the machine, versions, date and charts to docs/benchmarks.md.
+are printed here, and written with the machine, versions, date and charts to docs/benchmarks.md. A
+row that missed its target is written with a profile of that work (`profiles.py`).
 """
 
 from __future__ import annotations
@@ -38,44 +39,49 @@ PROGRAMS = (
     "rotation",
     "enumeration",
 )
-PATIENCE = 240  # seconds for the short form of one program
+PATIENCE = 420  # seconds for the short form of one program
 VERSIONS = ("bcrypt", "pyjwt", "starlette", "uvicorn", "granian", "hypercorn", "fastapi-users")
 
-# Where the time goes in what has been seen to miss its target, by the words that a row begins with;
-# each from a profile (`--profile`, of guard.py and refresh.py).
-REASONS = {
-    "a token seen before": "A quarter is the `send` that marks the answer as somebody's and knows"
-    " what is a stream, a fifth the look for the Cookie header and for who sent it, a fifth the"
-    " app's scope, the kit's own routes and revocation. The no-op wrapper does nothing at all.",
-    "a public path": "Half is the look-up of who asks, which a public page may show as well, and a"
-    " third the choice between the app and the kit's own routes.",
-    "a protected path": "The refusal: its headers and body are most of it.",
-    "a forged signature": "A third is the search through the cookies, a third the signature.",
-    "junk in the cookie": "A third is the search through the cookies; nothing is parsed.",
-    "a WebSocket's handshake": "Half is the list of open sockets that lets a sign-out end them, and"
-    " there most of it finding the event loop.",
-    "a token never seen": "Strict JSON is nearly half of reading a token, the look at each claim a"
-    " seventh, the signature less than a tenth; then its identity is made and kept.",
-    "1,000,000 users": "Most come back after their token has left the map: it is read anew.",
-    "overhead of": "Ours is the divisor: see *a token seen before*.",
-    "memory: a whole refresh": "A dictionary answers in microseconds, so that reading a token,"
-    " minting two and telling listeners is most of it. Memory is for tests.",
-    "rotation": "Two changes of thread, which wait for a processor where others keep it busy; and"
-    " by default the disk, whose wait is the same for both.",
-    "minting": "More than half is writing the claims as JSON, in Python; the signature is a"
-    " seventh.",
-    "checking": "Strict JSON is nearly half, the look at each claim a seventh, the signature less"
-    " than a tenth.",
-    "guarded p99 while": "Half a millisecond of each sign-in runs in the event loop. And where"
-    " other programs keep all cores busy, a thread of lowest priority may be stopped while it holds"
-    " the interpreter.",
-    "sign-ins a second": "The guarded requests, and the loop's share of each sign-in, come from the"
-    " same cores.",
-    "uvicorn: request": "wrk and both workers share the cores with all else that runs here, which"
-    " brings contenders nearer to each other; by processor time the server's own work is counted.",
-    "granian: request": "As with uvicorn; and granian itself needs so little that each microsecond"
-    " shows.",
+# Which kind of work `profiles.py` is asked about when a row missed its target, by the words that
+# the row begins with, or that follow its store, server or flood.
+PROFILED = {
+    "a token seen before": "seen",
+    "overhead of": "seen",
+    "an honest visitor": "seen",
+    "a public path": "public",
+    "a protected path without cookie": "none",
+    "a forged signature": "forged",
+    "junk in the cookie": "junk",
+    "a WebSocket's handshake": "websocket",
+    "a token never seen": "first seen",
+    "1,000,000 users": "1,000,000 users",
+    "requests/s": "seen",
+    "requests by processor time": "seen",
+    "a whole refresh": "a whole refresh",
+    "rotation": "a rotation",
+    "minting": "minting a pair",
+    "checking": "checking an access token",
+    "guarded p99": "a sign-in",
+    "sign-ins a second": "a sign-in",
+    "import authkit_asgi": "an import",
 }
+# What no profile of ours can say.
+REMARKS = {
+    "overhead of": "Ours is the divisor.",
+    "memory: a whole refresh": "A dictionary's statements cost next to nothing, so that all else"
+    " counts. Memory is for tests.",
+    "rotation": "Both change threads, and by default wait for the disk, which takes as long for"
+    " both.",
+    "guarded p99": "Where other programs keep all cores busy, a thread of lowest priority may be"
+    " stopped while it holds the interpreter.",
+    "sign-ins a second": "The guarded requests come from the same cores.",
+    "requests/s": "wrk and both workers share the cores, which brings contenders nearer to each"
+    " other; what the no-op wrapper reaches is the most that anybody could.",
+    "requests by processor time": "The server's own work, which is the same for all, is counted"
+    " too; what the no-op wrapper reaches is the most that anybody could.",
+}
+SHOWN = 6  # functions of a profile
+Profiles = dict[str, list[dict[str, Any]]]  # shares of functions, by the kind of work
 
 
 def run(program: str, *, short: bool) -> dict[str, Any]:
@@ -102,6 +108,32 @@ def run(program: str, *, short: bool) -> dict[str, Any]:
 
 def _not_run(program: str, reason: str) -> dict[str, Any]:
     return {"title": program, "rows": [{"what": program, "figure": f"did not run: {reason}"}]}
+
+
+def profiles(found: dict[str, dict[str, Any]]) -> Profiles:
+    """Of each kind of work that has a part in a missed row. Empty, where they cannot be made."""
+    missed = [row.what for told in found.values() for row in told["rows"] if row.met is False]
+    kinds = sorted({kind for what in missed if (kind := looked_up(PROFILED, what))})
+    if not kinds:
+        return {}
+    print("… profiles", file=sys.stderr, flush=True)
+    words = [sys.executable, "-m", "benchmarks.profiles", "--json"]
+    for kind in kinds:
+        words += ["--only", kind]
+    try:
+        done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, timeout=PATIENCE, check=True)
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+        return {}
+    made: Profiles = json.loads(done.stdout)
+    return made
+
+
+def looked_up(table: dict[str, str], what: str) -> str | None:
+    for text in (what, what.partition(": ")[2]):
+        for begin, told in table.items():
+            if text.startswith(begin):
+                return told
+    return None
 
 
 def machine() -> dict[str, str]:
@@ -137,7 +169,7 @@ def versions() -> dict[str, str]:
 # --- the page -------------------------------------------------------------------------------------
 
 
-def page(found: dict[str, dict[str, Any]], about: dict[str, str]) -> str:
+def page(found: dict[str, dict[str, Any]], about: dict[str, str], profiled: Profiles) -> str:
     rows = [row for told in found.values() for row in told["rows"]]
     judged = [row for row in rows if row.met is not None]
     met = sum(row.met is True for row in judged)
@@ -150,7 +182,7 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, str]) -> str:
         "",
         "```bash",
         "make bench",
-        ".venv/bin/python -m benchmarks.guard --profile",
+        ".venv/bin/python -m benchmarks.profiles --only 'first seen'",
         ".venv/bin/python -m benchmarks.storm --bcrypt-rounds 12",
         "```",
         "",
@@ -169,7 +201,7 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, str]) -> str:
             lines += [f"![{told['title']}](images/{chart.name})", ""]
         lines += ["| what | found | target | |", "|---|---|---|---|", *map(_line, told["rows"]), ""]
         lines += _absent(told)
-        lines += _missed(told["rows"])
+        lines += _missed(told["rows"], profiled)
         if lines[-1]:
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
@@ -187,20 +219,25 @@ def _absent(told: dict[str, Any]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _missed(rows: list[Row]) -> list[str]:
-    """One line for each reason."""
+def _missed(rows: list[Row], profiled: Profiles) -> list[str]:
+    """One line for all rows that have one reason: what was measured of it, and what cannot be."""
     by_reason: dict[str, list[str]] = {}
     for row in rows:
         if row.met is False:
-            by_reason.setdefault(reason_for(row.what), []).append(f"*{row.what}*")
-    return [f"- Missed: {'; '.join(whats)}. {why}" for why, whats in by_reason.items()]
+            by_reason.setdefault(_reason(row.what, profiled), []).append(f"*{row.what}*")
+    return [f"- Missed: {'; '.join(whats)}. {why}".rstrip() for why, whats in by_reason.items()]
 
 
-def reason_for(what: str) -> str:
-    for begin, reason in REASONS.items():
-        if what.startswith(begin):
-            return reason
-    return "`--profile` of that program, or `python -m cProfile`, shows where the time goes."
+def _reason(what: str, profiled: Profiles) -> str:
+    said = [looked_up(REMARKS, what)]
+    kind = looked_up(PROFILED, what)
+    if kind in profiled:
+        top = ", ".join(
+            f"`{one['function']}` of {one['file']} {one['percent']:.0f} %"
+            for one in profiled[kind][:SHOWN]
+        )
+        said.append(f"Where the time goes (`benchmarks.profiles`, *{kind}*): {top}.")
+    return " ".join(one for one in said if one)
 
 
 # --- charts ---------------------------------------------------------------------------------------
@@ -287,9 +324,10 @@ def main() -> None:
     print(f"{met} of {len(judged)} targets met, in {time.monotonic() - began:.0f} s")
     if options.only:
         return
+    profiled = profiles(found)
     for program, svg in charts(found).items():
         (IMAGES / f"bench-{program}.svg").write_text(svg)
-    PAGE.write_text(page(found, about))
+    PAGE.write_text(page(found, about, profiled))
     print(f"Written: {PAGE.relative_to(ROOT)}")
 
 

@@ -1,7 +1,7 @@
 """What a guarded request costs, in process: ratios first, because machines differ and hurry at
 times.
 
-    .venv/bin/python -m benchmarks.guard [--rounds 60] [--short] [--json] [--profile] [--no-peers]
+    .venv/bin/python -m benchmarks.guard [--rounds 60] [--short] [--json] [--no-peers]
 
 Contenders take turns of a few milliseconds in random order; ratios are taken within a round and
 given as the median and the quartiles over all rounds. Every request brings fresh bytes: shared
@@ -24,10 +24,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import cProfile
 import gc
 import itertools
-import pstats
 import random
 import secrets
 import statistics
@@ -363,20 +361,6 @@ def show(rows: list[dict[str, Any]]) -> None:
         )
 
 
-async def profile(rivals: list[Contender]) -> None:
-    """Where the time goes in ours, for each sort of traffic."""
-    us = next(rival for rival in rivals if rival.name == "authkit-asgi")
-    for kind in KINDS:
-        source = traffic(kind, us)
-        requests = [await anext(source) for _ in range(5000)]
-        profiler = cProfile.Profile()
-        profiler.enable()
-        await turn(us.app, requests)
-        profiler.disable()
-        print(f"\n== {kind}")
-        pstats.Stats(profiler).sort_stats("tottime").print_stats(8)
-
-
 def main() -> None:
     raw = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
@@ -384,7 +368,6 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="a quarter of the rounds")
     parser.add_argument("--only", choices=KINDS, help="one sort of traffic")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--profile", action="store_true", help="show where our time goes")
     parser.add_argument("--no-peers", action="store_true", help="without peers to be installed")
     options = parser.parse_args()
     if not options.no_peers:
@@ -392,9 +375,6 @@ def main() -> None:
     rivals, absent = contenders()
     rivals.append(direct_check())
     asyncio.run(check(rivals))
-    if options.profile:
-        asyncio.run(profile(rivals))
-        return
     rounds = options.rounds // 4 if options.short else options.rounds
     found: dict[str, Measured] = {}
     for kind, names in KINDS.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as all_of_them
-from benchmarks import refresh, servers, storm
+from benchmarks import profiles, refresh, servers, storm
 from benchmarks.rows import Row, as_json
 
 
@@ -71,11 +71,25 @@ def test_what_was_found_becomes_a_page_and_charts(
     assert ET.fromstring(svg).tag.endswith("svg")
     assert "logarithmic" in svg
     (tmp_path / "bench-storm.svg").write_text(svg)
-    page = all_of_them.page(found, {"Processor": "one"})
+    share = {"function": "encode", "file": "json/encoder.py", "percent": 51.2}
+    page = all_of_them.page(found, {"Processor": "one"}, {"minting a pair": [share]})
     assert "**0 of 1 targets are met.**" in page
     assert "images/bench-storm.svg" in page
     assert "| minting a pair, to PyJWT's | 0.25 × | at most 0.167 × | **MISSED** |" in page
-    assert "- Missed: *minting a pair, to PyJWT's*. More than half" in page
+    assert "- Missed: *minting a pair, to PyJWT's*. Where the time goes" in page
+    assert "`encode` of json/encoder.py 51 %." in page
+
+
+def test_every_kind_of_work_of_a_missed_row_can_be_profiled() -> None:
+    assert set(all_of_them.PROFILED.values()) <= set(profiles.KINDS)
+    assert all_of_them.looked_up(all_of_them.PROFILED, "uvicorn: requests/s, to us") == "seen"
+
+
+@pytest.mark.parametrize("kind", ["seen", "a whole refresh", "minting a pair", "a rotation"])
+async def test_a_profile_says_which_function_takes_how_much(kind: str) -> None:
+    told = await profiles.KINDS[kind]()
+    assert 0 < sum(one.percent for one in told) <= 100.1
+    assert not any(one.file.startswith("benchmarks/") for one in told)
 
 
 def test_a_program_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,5 +104,5 @@ def test_a_program_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -
 
 def test_all_programs_are_called() -> None:
     root = all_of_them.ROOT / "benchmarks"
-    helpers = {"__main__", "environment", "peers", "rows", "served"}
+    helpers = {"__main__", "environment", "peers", "profiles", "rows", "served"}
     assert {one.stem for one in root.glob("*.py")} - helpers == set(all_of_them.PROGRAMS)
