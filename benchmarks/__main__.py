@@ -10,6 +10,7 @@ row that missed its target is written with a profile of that work (`profiles.py`
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.metadata
 import json
 import math
@@ -40,7 +41,18 @@ PROGRAMS = (
     "enumeration",
 )
 PATIENCE = 420  # seconds for the short form of one program
-VERSIONS = ("bcrypt", "pyjwt", "starlette", "uvicorn", "granian", "hypercorn", "fastapi-users")
+VERSIONS = (
+    "authx",
+    "bcrypt",
+    "fastapi",
+    "fastapi-users",
+    "granian",
+    "hypercorn",
+    "pyjwt",
+    "starlette",
+    "supertokens-python",
+    "uvicorn",
+)
 
 # Which kind of work `profiles.py` is asked about when a row missed its target, by the words that
 # the row begins with, or that follow its store, server or flood.
@@ -177,8 +189,10 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, str], profiled: Prof
         "# Benchmarks",
         "",
         "What the kit costs, side by side with what else there is. `make bench` runs all of this"
-        " on your machine, in a few minutes, and writes this page anew; each part is one command of"
-        " its own, and its longer form, without `--short`, says more:",
+        " on your machine, in some ten minutes, and writes this page anew; each part is one command"
+        " of its own, and its longer form, without `--short`, says more. `benchmarks.profiles` says"
+        " of any kind of work which functions take the time; of what missed its target, it is told"
+        " below:",
         "",
         "```bash",
         "make bench",
@@ -195,16 +209,51 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, str], profiled: Prof
         "",
     ]
     for program, told in found.items():
-        lines += [f"## {told['title']}", "", f"`python -m benchmarks.{program} --short`", ""]
+        lines += [f"## {told['title']}", "", *about_program(program)]
         chart = IMAGES / f"bench-{program}.svg"
         if chart.exists():
             lines += [f"![{told['title']}](images/{chart.name})", ""]
         lines += ["| what | found | target | |", "|---|---|---|---|", *map(_line, told["rows"]), ""]
+        lines += _side_by_side(told.get("details", []))
         lines += _absent(told)
         lines += _missed(told["rows"], profiled)
         if lines[-1]:
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def about_program(program: str) -> list[str]:
+    """Its command, and what it says of itself, but for how to call it."""
+    text = ast.get_docstring(ast.parse((ROOT / "benchmarks" / f"{program}.py").read_text())) or ""
+    said = [
+        " ".join(part.split()) for part in text.split("\n\n") if f"benchmarks.{program}" not in part
+    ]
+    command = f"`.venv/bin/python -m benchmarks.{program} --short` (`--json` for programs)"
+    return [command, "", *(line for part in said for line in (part, ""))]
+
+
+def _side_by_side(details: list[dict[str, Any]]) -> list[str]:
+    """Everybody at the traffic that all were measured at, then each traffic with whoever was."""
+    if not details:
+        return []
+    lines = ["| a token seen before | times the no-op wrapper | µs |", "|---|---|---|"]
+    others: dict[str, dict[str, str]] = {}
+    for one in details:
+        low, middle, high = one["ratio"]
+        name, traffic = one["contender"], one["traffic"]
+        if traffic == "seen":
+            lines.append(f"| {name} | {middle:g} ({low:g}–{high:g}) | {one['microseconds']:g} |")
+        elif name != "no-op wrapper":
+            others.setdefault(traffic, {})[name] = f"{middle:g}"
+    names = list(dict.fromkeys(name for told in others.values() for name in told))
+    lines += [
+        "",
+        f"| times the no-op wrapper | {' | '.join(names)} |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for traffic, told in others.items():
+        lines.append(f"| {traffic} | {' | '.join(told.get(name, '') for name in names)} |")
+    return [*lines, ""]
 
 
 def _line(row: Row) -> str:

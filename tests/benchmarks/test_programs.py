@@ -74,10 +74,25 @@ def test_what_was_found_becomes_a_page_and_charts(
     share = {"function": "encode", "file": "json/encoder.py", "percent": 51.2}
     page = all_of_them.page(found, {"Processor": "one"}, {"minting a pair": [share]})
     assert "**0 of 1 targets are met.**" in page
+    assert "`.venv/bin/python -m benchmarks.storm --short`" in page
+    assert "A guarded request is due every millisecond" in page
     assert "images/bench-storm.svg" in page
     assert "| minting a pair, to PyJWT's | 0.25 × | at most 0.167 × | **MISSED** |" in page
     assert "- Missed: *minting a pair, to PyJWT's*. Where the time goes" in page
     assert "`encode` of json/encoder.py 51 %." in page
+
+
+def test_contenders_stand_side_by_side() -> None:
+    both = {"ratio": [2.5, 3.0, 3.5], "microseconds": 1.2}
+    details = [
+        {"traffic": "seen", "contender": "authkit-asgi", **both},
+        {"traffic": "junk", "contender": "no-op wrapper", **both},
+        {"traffic": "junk", "contender": "authkit-asgi", **both},
+    ]
+    found = {"guard": {"title": "A guard", "rows": [], "details": details}}
+    page = all_of_them.page(found, {}, {})
+    assert "| authkit-asgi | 3 (2.5–3.5) | 1.2 |" in page
+    assert "| times the no-op wrapper | authkit-asgi |\n|---|---|\n| junk | 3 |" in page
 
 
 def test_every_kind_of_work_of_a_missed_row_can_be_profiled() -> None:
