@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as all_of_them
-from benchmarks import profiles, refresh, servers, storm
+from benchmarks import guard, peers, profiles, refresh, servers, storm
 from benchmarks.rows import Row, as_json
 
 
@@ -93,6 +93,44 @@ def test_contenders_stand_side_by_side() -> None:
     page = all_of_them.page(found, {}, {})
     assert "| authkit-asgi | 3 (2.5–3.5) | 1.2 |" in page
     assert "| times the no-op wrapper | authkit-asgi |\n|---|---|\n| junk | 3 |" in page
+
+
+def test_all_requests_are_equally_long() -> None:
+    us, direct = peers.ours(), peers.direct_check()
+    peer = peers.starlette_authentication()
+    for rival in (us, direct, peer):
+        assert len(guard.cookie_with(rival, rival.token(7), 7)) == guard.COOKIE_BYTES
+    both = guard.cookie_with(us, us.token(7) + us.beside, 7, guard.BOTH_BYTES)
+    assert len(both) == guard.BOTH_BYTES
+    assert len(guard.BROWSER) == 13
+
+
+async def test_contenders_are_measured_at_each_traffic() -> None:
+    rivals = [
+        peers.Contender("bare app", peers.bare),
+        peers.Contender("no-op wrapper", peers.NoOp(peers.bare)),
+        peers.ours(),
+        peers.starlette_authentication(),
+        peers.naive_port(),
+        peers.direct_check(),
+    ]
+    await guard.check(rivals)
+    found = {kind: await guard.measure(kind, rivals, 2) for kind in ("seen", "expired", "none")}
+    rows = guard.promised(found, rivals)
+    assert "overhead of BaseHTTPMiddleware + PyJWT, to ours" in {row.what for row in rows}
+    assert len(guard.details(found, rivals)) == 3 * len(rivals)
+
+
+async def test_a_contender_that_lets_anybody_in_is_not_measured() -> None:
+    careless = peers.Contender("careless", peers.bare, "bare app", peers.pyjwt_token)
+    with pytest.raises(RuntimeError, match="careless does not know"):
+        await guard.check([careless])
+
+
+@pytest.mark.parametrize("kind", guard.COUNTED)
+async def test_calls_of_the_store_are_counted(kind: str) -> None:
+    assert await guard.asked_of_the_store(kind, 50) == 0
+    assert await guard.asked_of_the_store("expired", 5) > 5
 
 
 def test_every_kind_of_work_of_a_missed_row_can_be_profiled() -> None:
