@@ -206,9 +206,9 @@ async def refused(rival: Contender, cookie: bytes) -> bool:
         seen.append(message.get("status", 0))
 
     await rival.app(scope, receive, send)
-    user = scope.get("user")
-    known = getattr(user, "is_authenticated", True) and scope.get("session") != {}
-    return seen[0] != 200 or not known
+    told = (scope.get("user"), scope.get("auth"))
+    known = all(getattr(one, "is_authenticated", True) for one in told)
+    return seen[0] != 200 or not known or scope.get("session") == {}
 
 
 async def check(rivals: list[Contender]) -> None:

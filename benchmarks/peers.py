@@ -221,21 +221,52 @@ def naive_port() -> Contender:
     return Contender(name, Naive(bare), "bare app", pyjwt_token, _expired_pyjwt)
 
 
-def starlette_sessions() -> Contender:
+def _session(**more: str) -> Callable[[int], bytes]:
+    """What Starlette's SessionMiddleware sends."""
     import json
     from base64 import b64encode
 
     import itsdangerous
-    from starlette.middleware.sessions import SessionMiddleware
 
     signer = itsdangerous.TimestampSigner(KEY)
 
     def token(number: int) -> bytes:
-        session = {**PROFILE, "sub": f"{number:032x}", "sid": f"{number:032x}"}
+        session = {**PROFILE, "sub": f"{number:032x}", "sid": f"{number:032x}", **more}
         return bytes(signer.sign(b64encode(json.dumps(session).encode())))
 
+    return token
+
+
+def starlette_sessions() -> Contender:
+    from starlette.middleware.sessions import SessionMiddleware
+
     app = SessionMiddleware(bare, secret_key=KEY)
-    return Contender("Starlette SessionMiddleware", app, "bare app", token, cookie=b"session")
+    return Contender("Starlette SessionMiddleware", app, "bare app", _session(), cookie=b"session")
+
+
+def imia() -> Contender:
+    from imia import AuthenticationMiddleware, InMemoryProvider, SessionAuthenticator
+    from imia.login import SESSION_KEY
+    from starlette.middleware.sessions import SessionMiddleware
+
+    class User:
+        def get_display_name(self) -> str:
+            return "Ada"
+
+        def get_id(self) -> str:
+            return ID
+
+        def get_hashed_password(self) -> str:
+            return ""
+
+        def get_scopes(self) -> list[str]:
+            return []
+
+    authenticators = [SessionAuthenticator(InMemoryProvider({ID: User()}))]
+    guarded = AuthenticationMiddleware(bare, authenticators=authenticators)
+    app = SessionMiddleware(guarded, secret_key=KEY)
+    token = _session(**{SESSION_KEY: ID})
+    return Contender("imia + SessionMiddleware", app, "bare app", token, cookie=b"session")
 
 
 def fastapi_bare() -> Contender:
@@ -325,6 +356,73 @@ def authx() -> Contender:
         return bytes(made, "ascii")
 
     return Contender("AuthX", app, "FastAPI, bare route", token)
+
+
+def async_fastapi_jwt_auth() -> Contender:
+    import fastapi
+    from async_fastapi_jwt_auth import AuthJWT
+    from async_fastapi_jwt_auth.auth_jwt import AuthJWTBearer
+    from async_fastapi_jwt_auth.exceptions import AuthJWTException
+    from fastapi.responses import JSONResponse
+
+    @AuthJWT.load_config
+    def settings() -> list[tuple[str, Any]]:
+        return [
+            ("authjwt_secret_key", KEY),
+            ("authjwt_token_location", {"cookies"}),
+            ("authjwt_access_cookie_key", "token"),
+            ("authjwt_encode_issuer", ISSUER),
+            ("authjwt_decode_issuer", ISSUER),
+            ("authjwt_decode_audience", AUDIENCE),
+        ]
+
+    app, bearer = fastapi.FastAPI(), AuthJWTBearer()
+
+    @app.exception_handler(AuthJWTException)
+    def refuse(request: Any, error: Any) -> Response:
+        return JSONResponse({"detail": error.message}, error.status_code)
+
+    @app.get("/members")
+    async def members(authorize: Any = fastapi.Depends(bearer)) -> fastapi.Response:
+        await authorize.jwt_required()
+        return fastapi.Response()
+
+    def token(number: int) -> bytes:
+        subject = f"{number:032x}"
+        claims = {**PROFILE, "sid": subject}
+        made = AuthJWT().create_access_token(subject, audience=AUDIENCE, user_claims=claims)
+        return bytes(_in_its_own_loop(made), "ascii")
+
+    return Contender("async-fastapi-jwt-auth", app, "FastAPI, bare route", token)
+
+
+def fastapi_fullauth() -> Contender:
+    """Its claims alone: no user is loaded, and so no adapter asked. Its tokens have no issuer."""
+    import fastapi
+    from fastapi_fullauth import FullAuth, FullAuthConfig
+    from fastapi_fullauth.adapters.base import AbstractUserAdapter
+    from fastapi_fullauth.backends import CookieBackend
+    from fastapi_fullauth.dependencies.current_user import current_token_payload
+
+    class Nobody(AbstractUserAdapter):
+        pass
+
+    Nobody.__abstractmethods__ = frozenset()
+    config = FullAuthConfig(SECRET_KEY=KEY)
+    auth = FullAuth(adapter=Nobody(), config=config, backends=[CookieBackend(config, name="token")])
+    app = fastapi.FastAPI()
+    auth.bind(app)
+
+    @app.get("/members")
+    async def members(claims: Any = fastapi.Depends(current_token_payload)) -> fastapi.Response:
+        return fastapi.Response()
+
+    def token(number: int) -> bytes:
+        user = f"{number:032x}"
+        made = auth.token_engine.create_access_token(user, extra=PROFILE, family_id=user)
+        return bytes(made, "ascii")
+
+    return Contender("fastapi-fullauth, claims", app, "FastAPI, bare route", token)
 
 
 def supertokens() -> Contender:
@@ -427,12 +525,15 @@ def contenders() -> tuple[list[Contender], dict[str, str]]:
     makers = (
         ours,
         starlette_sessions,
+        imia,
         starlette_authentication,
         naive_port,
         litestar_bare,
         litestar_jwt,
         fastapi_bare,
+        async_fastapi_jwt_auth,
         authx,
+        fastapi_fullauth,
         supertokens,
         fastapi_users,
     )
