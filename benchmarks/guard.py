@@ -10,11 +10,12 @@ objects would flatter caches. Peers run in an environment of their own, made whe
 A request is that of a browser: 13 headers, and a Cookie header of 656 bytes that is as long for
 everybody, because whoever reads cookies reads all of them. In it are what analytics and consent
 leave in an ordinary browser, and last, as the youngest, the contender's own. Only the RS256 tokens
-of supertokens-python do not fit, and make theirs longer. Before anything is measured, each peer has
-to let a good token in and to know that a spoiled one is none.
+of supertokens-python do not fit, and make theirs longer. Our visitors' browsers send a refresh
+token too: that is measured besides, with 1,072 bytes for everybody. Before anything is measured,
+each contender has to let a good token in and to know that a spoiled one is none.
 
-"Expired" is not the same to all: with the refresh token that our visitors have as well, each such
-request is exchanged for new tokens and answered; the others refuse.
+"Expired" is not the same to all: with the refresh token each such request is exchanged by us for
+new tokens, and answered; the others refuse.
 
 How often the store is asked is counted, not timed, and without what a worker reads of ended
 sessions, once in a poll interval and however many ask.
