@@ -46,6 +46,23 @@ def no_op() -> App:
     return peers.NoOp(hello)
 
 
+class Marked(peers.NoOp):
+    """A wrapper that knows nobody, and says of each answer that it is for one person."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def marking(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                private = ((b"cache-control", b"private"), (b"vary", b"Cookie"))
+                message = {**message, "headers": [*message["headers"], *private]}
+            await send(message)
+
+        await self.app(scope, receive, marking)
+
+
+def marked() -> App:
+    return Marked(hello)
+
+
 def ours() -> App:
     return _kit().wrap(hello, PathRules(public=["/open"]))
 
@@ -63,6 +80,7 @@ def fastapi_users() -> App:
 # What is served, by the name of its maker, and as people read it.
 NAMES = {
     "no_op": "no-op wrapper",
+    "marked": "wrapper that marks answers",
     "ours": "authkit-asgi",
     "authentication_middleware": "AuthenticationMiddleware + PyJWT",
     "fastapi_users": "fastapi-users",

@@ -4,9 +4,13 @@
 
 wrk asks uvicorn, granian and hypercorn, each with two workers, for one page that needs a session,
 as the browser of `guard.py` does: the same headers, and as many bytes of cookies. The contenders of
-one server run side by side and are asked in turn, in random order; ratios are taken within a round.
-Load and servers share this machine's cores, and with all else that runs here: what the servers'
-processes themselves needed is told besides, as requests by their processor time.
+one server run side by side and are asked in turn, in random order. Ratios are taken within a round;
+the quartiles beside them say what can be told apart here. Load and servers share this machine's
+cores, and with all else that runs here: what the servers' processes themselves needed is told
+besides, as requests by their processor time.
+
+Two more say how near to the no-op wrapper anybody could come: its own ratio to the peers, and a
+wrapper that only marks answers as private, with the two headers that ours have to bear as well.
 
 Before the rounds wrk looks at every answer for its status and body, and each contender has to
 refuse a spoiled token where it refuses at all; during them, when that would slow wrk down, it
@@ -44,6 +48,7 @@ from benchmarks.served import BODY, NAMES, SECRET, token_of
 from tests.servers.serving import free_port, wait_for
 
 WORKERS = "2"
+CONNECTIONS = 64  # so many that each worker has its share of them, whichever accepts which
 COMMANDS = {
     "uvicorn": "uvicorn --factory --workers {workers} --host 127.0.0.1 --port {port}"
     " --log-level warning --no-access-log {app}",
@@ -59,8 +64,12 @@ TARGETS = {
 }
 PROMISED = ("uvicorn", "granian")
 # Those that leave it to the app whom to refuse.
-OPEN = ("no_op", "authentication_middleware")
-CEILINGS = ("fastapi_users", "authentication_middleware")
+OPEN = ("no_op", "marked", "authentication_middleware")
+CEILINGS = (
+    ("marked", "no_op"),
+    ("no_op", "fastapi_users"),
+    ("no_op", "authentication_middleware"),
+)
 # Says, as its last line, how many answers were not what all of them should be.
 LOOK = """
 local all, wrong = {}, 0
@@ -180,7 +189,7 @@ def processor_time(group: int) -> float | None:
 
 def wrk(place: Place, token: bytes, seconds: float, *more: str) -> tuple[Turn, str]:
     """And what it printed. Raises where an answer was a refusal, or none came."""
-    words = ["wrk", "-t1", "-c32", f"-d{seconds:g}s", "--latency", *more]
+    words = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", *more]
     for name, value in place.headers(token).items():
         words += ["-H", f"{name}: {value}"]
     began, own = processor_time(place.group), _children()
@@ -248,8 +257,8 @@ def judged(server: str, figures: Figures) -> list[Row]:
     for maker, target in TARGETS.items():
         promised = target if server in PROMISED else None
         rows += compared(server, figures, "ours", maker, promised)
-    for maker in CEILINGS:  # nobody's requests are answered quicker than those of the no-op
-        rows += compared(server, figures, "no_op", maker, None)
+    for one, other in CEILINGS:
+        rows += compared(server, figures, one, other, None)
     return rows
 
 

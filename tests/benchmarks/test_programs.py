@@ -41,6 +41,7 @@ async def test_a_storm_is_measured_with_each_way_to_hash() -> None:
 def test_figures_of_servers_become_rows() -> None:
     turns = {
         "no_op": [servers.Turn(1000.0, 2.0, 4000.0, 0.5)],
+        "marked": [servers.Turn(980.0, 2.0, 3800.0, 0.5)],
         "ours": [servers.Turn(990.0, 2.0, 3600.0, 0.5)],
         "authentication_middleware": [servers.Turn(300.0, 9.0, 1000.0, 0.2)],
         "fastapi_users": [servers.Turn(60.0, 70.0, None, 0.1)],
@@ -51,6 +52,8 @@ def test_figures_of_servers_become_rows() -> None:
     assert rows["uvicorn: requests/s, to fastapi-users"].figure == "16.5 × (16.5–16.5)"
     ceiling = rows["uvicorn: requests/s of the no-op wrapper, to fastapi-users"]
     assert (ceiling.figure, ceiling.met) == ("16.7 × (16.7–16.7)", None)
+    least = rows["uvicorn: requests/s of the wrapper that marks answers, to no-op wrapper"]
+    assert (least.figure, least.met) == ("0.98 × (0.98–0.98)", None)
     assert rows["uvicorn: requests by processor time, to no-op wrapper"].met is False
     assert "uvicorn: requests by processor time, to fastapi-users" not in rows
     unjudged = servers.judged("hypercorn", turns)
