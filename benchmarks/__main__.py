@@ -16,6 +16,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -92,7 +93,6 @@ REMARKS = {
     "requests by processor time": "The server's own work, which is the same for all, is counted"
     " too; what the no-op wrapper reaches is the most that anybody could.",
 }
-SHOWN = 6  # functions of a profile
 Profiles = dict[str, list[dict[str, Any]]]  # shares of functions, by the kind of work
 
 
@@ -189,19 +189,18 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, str], profiled: Prof
         "# Benchmarks",
         "",
         "What the kit costs, side by side with what else there is. `make bench` runs all of this"
-        " on your machine, in some ten minutes, and writes this page anew; each part is one command"
-        " of its own, and its longer form, without `--short`, says more. `benchmarks.profiles` says"
-        " of any kind of work which functions take the time; of what missed its target, it is told"
-        " below:",
+        " on your machine, in five to ten minutes, and writes this page anew; each part is one"
+        " command of its own, and its longer form, without `--short`, says more:",
         "",
         "```bash",
         "make bench",
-        ".venv/bin/python -m benchmarks.profiles --only 'first seen'",
+        ".venv/bin/python -m benchmarks.guard",
         ".venv/bin/python -m benchmarks.storm --bcrypt-rounds 12",
         "```",
         "",
         "Read ratios, not microseconds: contenders take turns in one run, but machines differ, and"
-        " hurry at times. Targets were set before anything was measured, and a missed one says so.",
+        " hurry at times. Targets were set before anything was measured. A missed one says so, and"
+        " where its time goes.",
         "",
         *(f"- {name}: {value}" for name, value in about.items()),
         "",
@@ -219,16 +218,16 @@ def page(found: dict[str, dict[str, Any]], about: dict[str, str], profiled: Prof
         lines += _missed(told["rows"], profiled)
         if lines[-1]:
             lines.append("")
+    lines += _where_the_time_goes(profiled)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def about_program(program: str) -> list[str]:
+def about_program(program: str, how: str = "--short") -> list[str]:
     """Its command, and what it says of itself, but for how to call it."""
     text = ast.get_docstring(ast.parse((ROOT / "benchmarks" / f"{program}.py").read_text())) or ""
-    said = [
-        " ".join(part.split()) for part in text.split("\n\n") if f"benchmarks.{program}" not in part
-    ]
-    command = f"`.venv/bin/python -m benchmarks.{program} --short` (`--json` for programs)"
+    call = f"benchmarks.{program} "
+    said = [" ".join(part.split()) for part in text.split("\n\n") if call not in part]
+    command = f"`.venv/bin/python -m {call}{how}` (`--json` for programs)"
     return [command, "", *(line for part in said for line in (part, ""))]
 
 
@@ -281,12 +280,31 @@ def _reason(what: str, profiled: Profiles) -> str:
     said = [looked_up(REMARKS, what)]
     kind = looked_up(PROFILED, what)
     if kind in profiled:
-        top = ", ".join(
-            f"`{one['function']}` of {one['file']} {one['percent']:.0f} %"
-            for one in profiled[kind][:SHOWN]
-        )
-        said.append(f"Where the time goes (`benchmarks.profiles`, *{kind}*): {top}.")
+        said.append(f"Where the time goes: [{kind}](#{_anchor(kind)}).")
     return " ".join(one for one in said if one)
+
+
+def _anchor(kind: str) -> str:
+    return f"where-the-time-goes-{re.sub('[^a-z0-9]+', '-', kind)}"
+
+
+def _where_the_time_goes(profiled: Profiles) -> list[str]:
+    if not profiled:
+        return []
+    words = " ".join(f'--only "{kind}"' for kind in profiled)
+    lines = ["## Where the time goes", "", *about_program("profiles", words)]
+    for kind, shares in profiled.items():
+        lines += [
+            f"### Where the time goes: {kind}",
+            "",
+            "| function | file | share |",
+            "|---|---|---|",
+        ]
+        lines += [
+            f"| `{one['function']}` | {one['file']} | {one['percent']:.0f} % |" for one in shares
+        ]
+        lines.append("")
+    return lines
 
 
 # --- charts ---------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ from tests.world import PASSWORD, START, world
 
 HERE = Path(__file__).resolve().parent
 TOP = 8
+BUILT_IN = "built in"
 FLAT = 0.05  # where no function takes more, whole files are told
 Work = Callable[[], Awaitable[object]]
 Profiler = Callable[[], Coroutine[Any, Any, "list[Share]"]]
@@ -81,10 +82,10 @@ def _top(spent: Iterable[tuple[float, str, str]]) -> list[Share]:
     most = sorted(spent, reverse=True)
     whole = sum(own for own, _, _ in most)
     if most[0][0] < FLAT * whole:
-        by_file: defaultdict[str, float] = defaultdict(float)
-        for own, _, file in most:
-            by_file[file] += own
-        most = sorted(((own, "all", file) for file, own in by_file.items()), reverse=True)
+        folded: defaultdict[tuple[str, str], float] = defaultdict(float)
+        for own, name, file in most:
+            folded[(name if file == BUILT_IN else "(all)", file)] += own
+        most = sorted(((own, *place) for place, own in folded.items()), reverse=True)
     return [Share(name, file, 100 * own / whole) for own, name, file in most[:TOP]]
 
 
@@ -92,7 +93,7 @@ def _short(file: str) -> str:
     """A path of this project's, or one that says which library it belongs to."""
     path = Path(file)
     if file == "~":
-        return "C"
+        return BUILT_IN
     if "site-packages" not in path.parts and path.is_relative_to(HERE.parent):
         return str(path.relative_to(HERE.parent))
     return f"{path.parent.name}/{path.name}"

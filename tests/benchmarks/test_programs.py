@@ -81,8 +81,12 @@ def test_what_was_found_becomes_a_page_and_charts(
     assert "A guarded request is due every millisecond" in page
     assert "images/bench-storm.svg" in page
     assert "| minting a pair, to PyJWT's | 0.25 × | at most 0.167 × | **MISSED** |" in page
-    assert "- Missed: *minting a pair, to PyJWT's*. Where the time goes" in page
-    assert "`encode` of json/encoder.py 51 %." in page
+    assert (
+        "to PyJWT's*. Where the time goes: [minting a pair](#where-the-time-goes-minting-a-pair)."
+        in page
+    )
+    assert "### Where the time goes: minting a pair\n" in page
+    assert "| `encode` | json/encoder.py | 51 % |" in page
 
 
 def test_contenders_stand_side_by_side() -> None:
