@@ -42,18 +42,7 @@ PROGRAMS = (
     "enumeration",
 )
 PATIENCE = 420  # seconds for the short form of one program
-VERSIONS = (
-    "authx",
-    "bcrypt",
-    "fastapi",
-    "fastapi-users",
-    "granian",
-    "hypercorn",
-    "pyjwt",
-    "starlette",
-    "supertokens-python",
-    "uvicorn",
-)
+UNPINNED = ("bcrypt", "pyjwt", "starlette")
 
 # Which kind of work `profiles.py` is asked about when a row missed its target, by the words that
 # the row begins with, or that follow its store, server or flood.
@@ -167,15 +156,11 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
+    """Of the peers, and of what they and we share."""
     pinned = (ROOT / "benchmarks" / "peers.txt").read_text()
-    found = {}
-    for name in VERSIONS:
-        for line in pinned.splitlines():
-            if line.startswith(f"{name}=="):
-                found[name] = line.partition("==")[2].split(";")[0].strip()
-        if name not in found:
-            found[name] = importlib.metadata.version(name)
-    return found
+    found = dict(re.findall(r"^([\w-]+)(?:\[.*\])?==([\w.]+)", pinned, re.MULTILINE))
+    found |= {name: importlib.metadata.version(name) for name in UNPINNED}
+    return dict(sorted(found.items()))
 
 
 # --- the page -------------------------------------------------------------------------------------

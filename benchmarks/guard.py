@@ -4,8 +4,9 @@ times.
     .venv/bin/python -m benchmarks.guard [--rounds 60] [--short] [--json] [--no-peers]
 
 Contenders take turns of a few milliseconds in random order; ratios are taken within a round and
-given as the median and the quartiles over all rounds. Every request brings fresh bytes: shared
-objects would flatter caches. Peers run in an environment of their own, made when it is missing.
+given as the median and the quartiles over all rounds. Every request has a Cookie header of its own
+bytes, as a server makes it: a shared object would flatter caches. Peers run in an environment of
+their own, made when it is missing.
 
 A request is that of a browser: 13 headers, and a Cookie header of 656 bytes that is as long for
 everybody, because whoever reads cookies reads all of them. In it are what analytics and consent
