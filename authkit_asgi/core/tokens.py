@@ -39,9 +39,10 @@ MAX_INTEGER = 2**53  # beyond it JSON integers are not exact everywhere (RFC 825
 CLOCK_SKEW = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """`has_id`: each token of this kind carries a `jti` of its own (RFC 7519 section 4.1.7)."""
+    """Equal to itself alone. `has_id`: each token of this kind carries a `jti` of its own (RFC 7519
+    section 4.1.7)."""
 
     name: str
     typ: str
@@ -325,16 +326,13 @@ def _loaded(key: str | Mapping[str, object]) -> tuple[str, Any, Any]:
 
 
 # RFC 4648 section 5 by way of section 4, whose functions are the quicker ones.
-_TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
-
-
 def _encode(raw: bytes) -> bytes:
-    return b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=")
+    text = b2a_base64(raw, newline=False)
+    return text.replace(b"+", b"-").replace(b"/", b"_").rstrip(b"=")
 
 
 def _decode(segment: bytes) -> bytes:
-    return a2b_base64(segment.translate(_FROM_URL) + b"==")
+    return a2b_base64(segment.replace(b"-", b"+").replace(b"_", b"/") + b"==")
 
 
 def _parsed(raw: bytes) -> Any:
@@ -374,15 +372,16 @@ _SPACED = re.compile('"[ \t\n\r]')
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 _STRICT_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
 _text = encode_basestring
+_WORDS = {None: "null", True: "true", False: "false"}
 _plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _json(value: object) -> str:
     if type(value) is str:
         return _text(value)
-    if type(value) is bool:
-        return "true" if value else "false"
-    return _plain(value)
+    if value is None or type(value) is bool:
+        return _WORDS[value]
+    return str(value) if type(value) is int else _plain(value)
 
 
 def _frozen(value: Any) -> Any:

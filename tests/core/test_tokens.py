@@ -143,6 +143,15 @@ def test_profile_claims_never_override_a_registered_one(name: str) -> None:
     assert claims == replace(CLAIMS, profile={"username": "ada"})
 
 
+def test_profile_claims_keep_their_types() -> None:
+    """1, 1.0 and True are equal, but not the same."""
+    values = (None, True, False, 0, 1, -1, 2**80, 1.0, 1.5, "", "1", "zoë 🦉", 'a "b"\\\n')
+    profile = {f"claim {number}": value for number, value in enumerate(values)}
+    claims = read(minted(profile=profile))
+    assert claims is not None
+    assert repr(dict(claims.profile)) == repr(profile)
+
+
 def test_profile_claims_cannot_be_changed_for_the_next_request() -> None:
     """T-18."""
     claims = read(minted(profile={"team": {"roles": ["reader"]}, "tags": [{"a": 1}]}))
