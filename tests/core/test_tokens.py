@@ -7,8 +7,9 @@ import hashlib
 import hmac
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import jwt
@@ -29,11 +30,13 @@ from authkit_asgi.core.tokens import (
     MAX_BYTES,
     MAX_INTEGER,
     REFRESH,
+    REGISTERED,
     Claims,
     Kind,
     SecretKey,
     Tokens,
 )
+from tests.strict_tokens import StrictTokens
 
 ISSUER = "https://app.example"
 NOW = 1_800_000_000
@@ -47,6 +50,7 @@ SECRETS = {
 KINDS = tuple(SECRETS)
 LONGEST = {ACCESS: HOUR, REFRESH: 30 * 24 * HOUR}
 TOKENS = Tokens(ISSUER, SECRETS, LONGEST)
+STRICT = StrictTokens(ISSUER, SECRETS, LONGEST)
 CLAIMS = Claims(
     subject="user-1",
     session_id="session-1",
@@ -544,9 +548,9 @@ def test_a_lifetime_over_the_maximum_is_refused(lifetime: int, alive: bool) -> N
 # --- the oracle, and a flood of mutations -------------------------------------------------------
 
 
-def oracle(token: bytes) -> dict[str, Any]:
+def oracle(token: bytes, kind: Kind = ACCESS) -> dict[str, Any]:
     """PyJWT's own opinion. Raises what it raises."""
-    key = TOKENS._signing[ACCESS]
+    key = TOKENS._signing[kind]
     assert isinstance(key, SecretKey)
     options: Any = {
         "require": ["exp", "iat", "aud", "iss", "sub"],
@@ -557,7 +561,7 @@ def oracle(token: bytes) -> dict[str, Any]:
         token,
         key.secret,
         algorithms=["HS256"],
-        audience=f"{ISSUER}/access",
+        audience=f"{ISSUER}/{kind.name}",
         issuer=ISSUER,
         options=options,
     )
@@ -664,6 +668,7 @@ def test_a_hundred_thousand_tokens_against_the_oracle() -> None:
         payload = spelled_at_random(dice)
         token = signed(payload)
         claims = read(token)
+        assert claims == STRICT.read(ACCESS, token, now=NOW), payload
         if claims is None:
             continue
         accepted += 1
@@ -682,6 +687,260 @@ def test_a_hundred_thousand_tokens_against_the_oracle() -> None:
             continue
         assert spoiled == good
         oracle(spoiled)
+
+
+# --- the quick reader, and the strict one ---------------------------------------------------------
+
+TEXTS = (
+    "user-1",
+    "0123456789abcdef0123456789abcdef",
+    "zoë 🦉",
+    'a","sub":"evil',
+    "back\\slash",
+    "line\nfeed",
+    "a b",
+    "\x7f",
+    "{",
+    "[]",
+    "١",
+)
+WHOLE = (0, 1, 9, 10, NOW, NOW + HOUR, 10**15 - 1, 10**15, MAX_INTEGER, MAX_INTEGER + 1)
+VALUES: tuple[object, ...] = (
+    *(*TEXTS, "", True, False, None, 0, -1, 1.5, 2**80),
+    *([], [1, [2, {"a": []}]], {}, {"a": {"b": 1}}, {"iss": ISSUER, "sub": "nested"}),
+)
+NAMES = (
+    "username",
+    "isAdmin",
+    "team",
+    "",
+    "naïve",
+    'quo"te',
+    "subject",
+    "a:b",
+    "iss ",
+    *REGISTERED,
+)
+EDITS = (
+    *(
+        "0",
+        "00",
+        "-",
+        "+",
+        ".0",
+        "e0",
+        "1",
+        "٣",
+        "NaN",
+        "Infinity",
+        "true",
+        "null",
+        "\ufeff",
+        "\x00",
+    ),
+    *(" ", "\n", "\t", ",", ",,", ":", '"', '""', "\\", '\\"', "\\u0061", "\\ud800", "\\n", "/"),
+    *("{", "}", "{}", "[", "]", "{,", ",}", "}{", '"a":1,', ',"sub":"evil"', ',"jti":"id-2"'),
+    *('"gen":3,', ',"auth_time":1', ',"auth_time":01', f'"iss":"{ISSUER}",', '"exp":9,'),
+)
+
+
+def spelled_as_ours(dice: random.Random, kind: Kind) -> str:
+    """A payload as we write it, of good and of odd claims."""
+    names = dice.sample(NAMES, dice.choice((0, 1, 1, 2, 3)))
+
+    def one(usual: int, values: Sequence[Any]) -> Any:
+        """Mostly one of the first few."""
+        return dice.choice(values[:usual] if dice.random() < 0.8 else values)
+
+    claims = Claims(
+        subject=one(2, TEXTS),
+        session_id=one(2, TEXTS),
+        generation=one(4, WHOLE),
+        epoch=one(4, WHOLE),
+        issued_at=NOW,
+        expires_at=NOW + one(2, (1, HOUR, 2 * HOUR)),
+        token_id=one(2, ("id-1", "A" * 64, "A" * 65, "")) if kind.has_id else "",
+        profile={name: dice.choice(VALUES) for name in names},
+        auth_time=one(2, (0, NOW, 10**15)),
+    )
+    return TOKENS._spelled(kind, claims)
+
+
+def edited(dice: random.Random, text: str) -> str:
+    """With something put in, taken out, or said again: mostly where one claim ends."""
+    ends = [place for place, letter in enumerate(text) if letter in '{},:"']
+    at = dice.choice(ends) + dice.randrange(2) if ends else 0
+    what = dice.randrange(6)
+    if what == 0:
+        return text[:at] + text[at + dice.choice((1, 1, 2, 9)) :]
+    if what == 1:
+        to = dice.choice(ends) if ends else 0
+        return text[:at] + text[min(at, to) : max(at, to)] + text[at:]
+    if what == 2:
+        return text[:at] + dice.choice(EDITS) + text[at + 1 :]
+    return text[:at] + dice.choice(EDITS) + text[at:]
+
+
+def read_only(value: Any) -> bool:
+    if isinstance(value, MappingProxyType):
+        return all(map(read_only, value.values()))
+    if isinstance(value, tuple):
+        return all(map(read_only, value))
+    return value is None or isinstance(value, str | int | float)
+
+
+def test_of_a_hundred_thousand_payloads_the_quick_reader_says_what_the_strict_one_says() -> None:
+    """T-09, T-12, T-13, T-18: signed with the right key, and spelled as ours, or nearly. PyJWT has
+    its say on each that is accepted."""
+    dice = random.Random(29)
+    quick = strict = refused = 0
+    for number in range(100_000):
+        kind = (ACCESS, REFRESH)[number % 2]
+        text = spelled_as_ours(dice, kind)
+        for _ in range(dice.choice((0, 0, 1, 1, 1, 2))):
+            text = edited(dice, text)
+        token = signed(text.encode(), kind)
+        claims, measure = (tokens.read(kind, token, now=NOW) for tokens in (TOKENS, STRICT))
+        assert claims == measure, text
+        if claims is None or measure is None:
+            refused += 1
+            continue
+        # 1, 1.0 and True are equal, and so are two mappings of another order.
+        assert repr(claims.profile) == repr(measure.profile), text
+        assert read_only(claims.profile), text
+        if TOKENS._as_spelled(kind, text):
+            quick += 1
+        else:
+            strict += 1
+        said = oracle(token, kind)
+        names = [name for name, _ in json.loads(text, object_pairs_hook=list)]
+        assert len(names) == len(set(names)), text
+        assert (said.pop("sub"), said.pop("sid")) == (claims.subject, claims.session_id)
+        assert (said.pop("gen"), said.pop("epoch")) == (claims.generation, claims.epoch)
+        assert (said.pop("iat"), said.pop("exp")) == (claims.issued_at, claims.expires_at)
+        assert said.pop("auth_time", 0) == claims.auth_time
+        assert said.pop("jti", "") == claims.token_id
+        assert said.keys() - {"iss", "aud"} == claims.profile.keys()
+    assert min(quick, strict, refused) > 5_000, (quick, strict, refused)
+
+
+FROM_US = f'"iss":"{ISSUER}","aud":"{ISSUER}/access",'
+WHO = '"sub":"user-1","sid":"session-1",'
+WHEN = f'"gen":3,"epoch":2,"iat":{NOW},"exp":{NOW + HOUR}'
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param("{," + FROM_US + WHO + WHEN + "}", id="a comma and no claim before it"),
+        pytest.param("{ ," + FROM_US + WHO + WHEN + "}", id="a space and a comma"),
+        pytest.param('{"a":1,,' + FROM_US + WHO + WHEN + "}", id="two commas"),
+        pytest.param('{"a":1' + FROM_US + WHO + WHEN + "}", id="no comma"),
+        pytest.param('{"a":1 ' + FROM_US + WHO + WHEN + "}", id="a space for a comma"),
+        pytest.param('{"a":1},' + FROM_US + WHO + WHEN + "}", id="closed before"),
+        pytest.param('{"a":{"b":1,' + FROM_US + WHO + WHEN + "}", id="within another"),
+        pytest.param('{"a":[{"b":1,' + FROM_US + WHO + WHEN + "}", id="within a list"),
+        pytest.param('[{"a":1,' + FROM_US + WHO + WHEN + "}", id="a list"),
+        pytest.param('"a":1,' + FROM_US + WHO + WHEN + "}", id="never opened"),
+        pytest.param(" " + "{" + FROM_US + WHO + WHEN + "}", id="a space first"),
+        pytest.param(FROM_US + WHO + WHEN + "}", id="nothing before"),
+        pytest.param(WHO + WHEN + "}", id="T-07 nobody's, and never opened"),
+        pytest.param("{" + WHO + WHEN + "}", id="T-07 nobody's"),
+        pytest.param('{"a":1,"a":2,' + FROM_US + WHO + WHEN + "}", id="T-12 doubled"),
+        pytest.param('{"a" :1,"a":2,' + FROM_US + WHO + WHEN + "}", id="T-12 doubled, spaced"),
+        pytest.param('{"\\u0061":1,"a":2,' + FROM_US + WHO + WHEN + "}", id="T-12 by escape"),
+        pytest.param('{"a":{"b":1,"b":1},' + FROM_US + WHO + WHEN + "}", id="T-12 within"),
+        pytest.param('{"sub":"x",' + FROM_US + WHO + WHEN + "}", id="T-12 sub"),
+        pytest.param('{"s\\u0075b":"x",' + FROM_US + WHO + WHEN + "}", id="T-12 sub by escape"),
+        pytest.param('{"exp":1,' + FROM_US + WHO + WHEN + "}", id="T-12 exp"),
+        pytest.param("{" + FROM_US + FROM_US + WHO + WHEN + "}", id="T-12 iss and aud"),
+        pytest.param('{"jti":"id-1",' + FROM_US + WHO + WHEN + "}", id="a name it has not"),
+        pytest.param('{"auth_time":true,' + FROM_US + WHO + WHEN + "}", id="T-09 auth_time before"),
+        pytest.param('{"a":NaN,' + FROM_US + WHO + WHEN + "}", id="T-13 NaN"),
+        pytest.param('{"a":"\\ud800",' + FROM_US + WHO + WHEN + "}", id="T-13 half a pair"),
+        pytest.param('{"\\udc00":1,' + FROM_US + WHO + WHEN + "}", id="T-13 half a pair as a name"),
+        pytest.param('{"a":"\n",' + FROM_US + WHO + WHEN + "}", id="a bare line feed"),
+        pytest.param("{" + FROM_US + WHO + WHEN + ',"auth_time":01}', id="a zero first"),
+        pytest.param("{" + FROM_US + WHO + WHEN + ',"jti":"id-1"}', id="a name behind"),
+        pytest.param("{" + FROM_US + WHO + WHEN + "}\n", id="a line feed behind"),
+        pytest.param("{" + FROM_US + WHO + WHEN + "},", id="a comma behind"),
+        pytest.param("{" + FROM_US + WHO + WHEN.replace(":3,", ":٣,") + "}", id="another digit"),
+        pytest.param("{" + FROM_US + WHO + WHEN.replace(":3,", ":03,") + "}", id="a leading zero"),
+        pytest.param("{" + FROM_US + WHO + WHEN.replace(":3,", ":3_0,") + "}", id="an underscore"),
+        pytest.param("{" + FROM_US + WHO + WHEN.replace(":3,", ":-3,") + "}", id="below nothing"),
+        pytest.param(
+            "{" + FROM_US + WHO.replace("user-1", 'user-1"') + WHEN + "}", id="a quote too many"
+        ),
+        pytest.param(
+            "{" + FROM_US + WHO.replace("user-1", "user-1\\") + WHEN + "}", id="an open text"
+        ),
+        pytest.param(
+            "{" + FROM_US + WHO.replace("user-1", "user\t1") + WHEN + "}", id="a bare tab"
+        ),
+        pytest.param("{" + FROM_US + WHO.replace("user-1", "") + WHEN + "}", id="nobody"),
+    ],
+)
+def test_nearly_spelled_as_ours_is_not_as_good(payload: str) -> None:
+    """What a pattern might let through and strict JSON, or the look at each claim, would not."""
+    assert read(signed(payload.encode())) is None
+    assert STRICT.read(ACCESS, signed(payload.encode()), now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "told"),
+    [
+        pytest.param('"a":1 ,\n', "", {"profile": {"a": 1}}, id="spaces around a comma"),
+        pytest.param(' "a" : 1,', "", {"profile": {"a": 1}}, id="spaces within"),
+        pytest.param("\n", "", {}, id="a line feed and no claim"),
+        pytest.param('"auth_time":7,', "", {"auth_time": 7}, id="auth_time before"),
+        pytest.param("", ',"auth_time":0', {}, id="no auth_time"),
+        pytest.param("", ',"auth_time":7', {"auth_time": 7}, id="auth_time behind"),
+        pytest.param("", ',"a":1', {"profile": {"a": 1}}, id="a claim behind"),
+        pytest.param('"":1,', "", {"profile": {"": 1}}, id="a name of nothing"),
+        pytest.param(
+            f'"a":{{{FROM_US}{WHO}{WHEN}}},',
+            "",
+            {"profile": {"a": {**PAYLOAD}}},
+            id="the same once more, within",
+        ),
+        pytest.param(
+            '"a":"' + FROM_US.replace('"', '\\"') + '",',
+            "",
+            {"profile": {"a": FROM_US}},
+            id="as a text",
+        ),
+    ],
+)
+def test_another_spelling_is_as_good(before: str, behind: str, told: dict[str, Any]) -> None:
+    """No verdict hangs on whether a token is spelled as ours."""
+    token = signed(f"{{{before}{FROM_US}{WHO}{WHEN}{behind}}}".encode())
+    assert read(token) == replace(CLAIMS, **{"profile": {}, **told})
+    assert STRICT.read(ACCESS, token, now=NOW) == read(token)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_what_we_mint_is_read_the_quick_way(kind: Kind) -> None:
+    """Else nobody would notice that it is not."""
+
+    class Quick(Tokens):
+        def _as_json(self, kind: Kind, text: str) -> Claims | None:
+            raise AssertionError(text)
+
+    quick = Quick(ISSUER, SECRETS, LONGEST)
+    odd = {
+        "username": "zoë 🦉",
+        "bio": 'a "quoted"\nline',
+        "": None,
+        "n": 10**20,
+        "tags": [{"a": 1}],
+    }
+    for profile, auth_time in (({}, 0), (odd, 0), (odd, NOW), ({}, NOW)):
+        token = minted(kind, profile=profile, auth_time=auth_time)
+        claims = quick.read(kind, token, now=NOW)
+        assert claims == STRICT.read(kind, token, now=NOW)
+        assert claims is not None
+        assert claims.profile == {**profile, **({"tags": ({"a": 1},)} if profile else {})}
+        assert (claims.auth_time, claims.subject) == (auth_time, "user-1")
 
 
 def test_every_good_payload_is_accepted_however_its_names_are_spaced() -> None:
