@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+import json
+from copy import copy
+from dataclasses import FrozenInstanceError, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -49,6 +51,13 @@ def test_without_a_username_the_id_is_shown(profile: dict[str, object]) -> None:
         pytest.param({"isAdmin": "true"}, ("authenticated",), id="a word is not true"),
         pytest.param({"isAdmin": 1}, ("authenticated",), id="one is not true"),
         pytest.param({"isAdmin": ["x"]}, ("authenticated",), id="a list is not true"),
+        pytest.param(
+            {"isVerified": True, "isAdmin": True, "scope": "admin a verified b"},
+            ("authenticated", "verified", "admin", "a", "b"),
+            id="words beside",
+        ),
+        pytest.param({"scope": "admin verified"}, ("authenticated",), id="words are not claims"),
+        pytest.param({"scope": ("a",)}, ("authenticated",), id="a list of words"),
         pytest.param({"admin": True, "scopes": ("admin",)}, ("authenticated",), id="other names"),
     ],
 )
@@ -74,6 +83,44 @@ def test_one_request_cannot_change_the_identity_of_the_next() -> None:
         who.claims["isAdmin"] = True
     with pytest.raises(FrozenInstanceError):
         who.credentials.scopes = ("admin",)
+
+
+def test_an_identity_out_of_a_token_is_like_any_other() -> None:
+    """However it was made: same fields, same looks, and nothing more."""
+    claims = MappingProxyType({"username": "ada", "isVerified": True})
+    who, same = (
+        identity_of(Claims("u-1", "s-1", 2, 1, 100, 3700, profile=claims, auth_time=90)),
+        Identity(
+            id="u-1",
+            session_id="s-1",
+            generation=2,
+            epoch=1,
+            expires_at=3700,
+            auth_time=90,
+            claims=claims,
+            credentials=Credentials(("authenticated", "verified")),
+        ),
+    )
+    assert type(who) is Identity
+    assert who == same
+    assert (repr(who), str(who)) == (repr(same), str(same))
+    assert replace(who, id="u-2") == replace(same, id="u-2") != who
+    assert copy(who) == who
+    assert not hasattr(who, "__dict__")
+    who_else: Any = who
+    with pytest.raises(FrozenInstanceError):
+        del who_else.id
+    with pytest.raises(TypeError):
+        json.dumps(who)
+
+
+def test_two_people_of_equal_scopes_share_nothing_that_can_change() -> None:
+    """T-18."""
+    one, other = someone(isVerified=True), someone(isVerified=True)
+    shared: Any = one.credentials
+    with pytest.raises(FrozenInstanceError):
+        shared.scopes = ("admin",)
+    assert other.credentials.scopes == ("authenticated", "verified")
 
 
 def test_nobody_is_nobody() -> None:
