@@ -108,7 +108,7 @@ class Recognition:
         if access is None:
             former = any(name in cookie for name in self.former)
             return False if refresh is None and not former else None
-        who = self._by_token.get(access)
+        who = known = self._by_token.get(access)
         if who is None:
             claims = self._guard.tokens.read(ACCESS, access, now=now, expired_too=True)
             if claims is None:  # it may be signed with a key that is still to be learned
@@ -116,7 +116,8 @@ class Recognition:
             who = identity_of(claims)
         if now >= who.expires_at or not self._revocations.allow(who, now):
             return None
-        self._remember(access, who)
+        if known is None:
+            self._remember(access, who)
         self._by_header.put(cookie, who)
         return who
 
@@ -187,13 +188,13 @@ class Recognition:
         # Its key may have been retired meanwhile (SECURITY T-15).
         if self._revocations.denies(identity) or not self._guard.tokens.knows(token):
             return None
-        self._remember(token, identity)
+        if self._by_token.get(token) is None:
+            self._remember(token, identity)
         return Visit(identity=identity)
 
     def _remember(self, token: bytes, identity: Identity) -> None:
-        if self._by_token.get(token) is None:
-            self._by_token.put(token, identity)
-            self._note_unconfirmed(identity)
+        self._by_token.put(token, identity)
+        self._note_unconfirmed(identity)
 
     def _without_refresh(self, access: bytes | None, now: float) -> Visit:
         # Ours, and over: nothing will ever bring it back.
