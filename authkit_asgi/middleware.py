@@ -146,6 +146,9 @@ class AuthMiddleware:
             """`send`, for an answer to somebody, which may turn out to be a stream."""
             nonlocal send, start, stream
             if message["type"] == "http.response.start":
+                if not isinstance(message.get("headers"), list):
+                    # Sanic's are used up by whoever reads them first.
+                    message = {**message, "headers": list(message.get("headers", ()))}
                 start, message = message, as_private(message)
                 goes_on = is_events(start)
             else:

@@ -6,6 +6,7 @@ import pytest
 
 from authkit_asgi import PathRules
 from authkit_asgi.middleware import AuthMiddleware
+from authkit_asgi.web.asgi import Receive, Scope, Send
 from tests.middleware.knocking import App, RawHeaders, ask, visitor
 from tests.world import World, world
 
@@ -142,3 +143,27 @@ async def test_a_public_answer_to_nobody_is_left_alone() -> None:
     async with world() as here:
         answer = await ask(guarded(here, FOR_EVERYBODY), "/open")
     assert answer.headers == FOR_EVERYBODY
+
+
+@pytest.mark.parametrize("path", ["/members", "/open"])
+@pytest.mark.parametrize("hours", [0, 1.1])
+async def test_headers_that_can_be_read_only_once_all_arrive(path: str, hours: float) -> None:
+    """ASGI asks for any iterable, and Sanic gives a generator."""
+    said = [(b"content-type", b"text/html"), (b"content-length", b"2"), (b"x-own", b"1")]
+    live: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        once = (pair for pair in said)
+        await send({"type": "http.response.start", "status": 200, "headers": once})
+        await send({"type": "http.response.body", "body": b"o", "more_body": True})
+        live.append(len(guard.live))
+        await send({"type": "http.response.body", "body": b"k"})
+
+    async with world() as here:
+        guard = AuthMiddleware(app, kit=here.kit, rules=RULES)
+        tokens = await visitor(here)
+        here.clock.pass_(hours=hours)
+        answer = await ask(guard, path, tokens)
+    assert answer.headers[:3] == said
+    assert answer.header("cache-control").startswith("private")
+    assert live == [0]  # it said how long it is
