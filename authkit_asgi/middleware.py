@@ -150,7 +150,7 @@ class AuthMiddleware:
                     # Sanic's are used up by whoever reads them first.
                     message = {**message, "headers": list(message.get("headers", ()))}
                 start, message = message, as_private(message)
-                goes_on = is_events(start)
+                goes_on = stream is None and is_events(start)
             else:
                 goes_on = stream is None and bool(message.get("more_body")) and has_no_end(start)
             if goes_on and watched is not None:

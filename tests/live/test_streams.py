@@ -191,6 +191,19 @@ async def test_an_answer_that_ends_by_itself_is_left_alone() -> None:
         assert len(guard.live) == 0
 
 
+async def test_an_answer_that_begins_twice_leaves_nothing_behind() -> None:
+    async def stuttering(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(2):
+            await send({"type": "http.response.start", "status": 200, "headers": [EVENTS]})
+            assert len(guard.live) == 1
+
+    async with world() as w:
+        await w.person()
+        guard, line = AuthMiddleware(stuttering, kit=w.kit), Line()
+        await guard(scope_for(await signed_in(w), "http"), line.receive, line.send)
+        assert len(guard.live) == 0
+
+
 class TestSessionEnded:
     """What an app asks for itself: a long poll, or a stream on a public path."""
 
