@@ -177,16 +177,16 @@ class AuthMiddleware:
         return None
 
     def _door(self, scope: Scope) -> Door:
-        """Found once for each path. Strangers choose the paths: neither many nor long ones may fill
-        the memory."""
-        path, root, raw_path = scope["path"], scope.get("root_path", ""), scope.get("raw_path")
+        """Found once for each path. Strangers choose the paths, and a root where a mount has a
+        parameter: neither many nor long ones may fill the memory."""
+        path, root, raw_path = scope["path"], scope.get("root_path") or "", scope.get("raw_path")
         if raw_path and tells_of_a_separator(raw_path):
             return self._door_to(path, root, raw_path)
         asked_for = (root, path) if root else path
         door = self._doors.get(asked_for)
         if door is None:
             door = self._door_to(path, root, raw_path)
-            if len(path) <= MAX_DOOR_LENGTH:
+            if len(root) + len(path) <= MAX_DOOR_LENGTH:
                 if len(self._doors) >= MAX_DOORS:
                     self._doors.clear()
                 self._doors[asked_for] = door

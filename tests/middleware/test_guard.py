@@ -138,8 +138,9 @@ class TestDoors:
             for number in range(3 * MAX_DOORS):
                 await ask(guard, f"/open/{number}")
             await ask(guard, "/open/" + "x" * MAX_DOOR_LENGTH)
+            await ask(guard, "/open", root_path="/" + "x" * MAX_DOOR_LENGTH)
             assert 0 < len(guard._doors) <= MAX_DOORS
-            assert all(len(path) <= MAX_DOOR_LENGTH for path in guard._doors)
+            assert all(len("".join(place)) <= MAX_DOOR_LENGTH for place in guard._doors)
 
     @pytest.mark.parametrize("raw_path", [b"/open%2Fx", b"/open%5cx", b"/open%2fx?next=/open/x"])
     async def test_another_spelling_does_not_come_by_the_same_door(self, raw_path: bytes) -> None:
