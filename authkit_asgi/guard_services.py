@@ -67,7 +67,8 @@ class GuardServices:
     """What the guard works with. The kit builds it.
 
     `learn(token, now)`: where keys are published by somebody else, reads them anew if that may help
-    with this token. `on_retired`: what is to be called when a key no longer verifies.
+    with this token. `on_retired`: what is to be called when a key no longer verifies. `own_paths`:
+    below which the kit itself answers.
     """
 
     settings: Settings
@@ -81,6 +82,7 @@ class GuardServices:
     stop: Callable[[], Awaitable[None]]
     learn: Callable[[bytes, float], Awaitable[None]] | None = None
     on_retired: list[Callable[[], None]] = field(default_factory=list)
+    own_paths: tuple[str, ...] = ()
 
 
 class Kit(Protocol):

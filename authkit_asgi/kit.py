@@ -137,6 +137,7 @@ class AuthKit:
             clock=clock,
             start=self.start,
             stop=self.close,
+            own_paths=(self.settings.api_path, self.settings.pages_path),
         )
         self._started = False
         self._starts: Flights[None] = Flights()

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias, get_args
 from authkit_asgi.core.demands import Demand
 from authkit_asgi.core.identity import ANONYMOUS, Anonymous, Identity
 from authkit_asgi.core.origin import SAFE_METHODS, is_own_site
-from authkit_asgi.core.paths import Access, PathRules, is_path, tells_of_a_separator
+from authkit_asgi.core.paths import Access, PathRules, is_path, readings, tells_of_a_separator
 from authkit_asgi.errors import (
     AuthError,
     BadPath,
@@ -206,12 +206,11 @@ class AuthMiddleware:
         )
 
     def _is_own(self, path: str, root: str) -> bool:
-        """Whether the kit itself may serve it, whether or not servers cut the root off."""
-        readings = (path, path.removeprefix(root.rstrip("/")))
+        """Whether a router may read `path` as one of the kit itself."""
         return any(
-            reading == own or reading.startswith(f"{own}/")
-            for own in (self._settings.api_path, self._settings.pages_path)
-            for reading in readings
+            f"{reading}/".startswith(f"{own}/")
+            for own in self._guard.own_paths
+            for reading in readings(path, root)
         )
 
     def _holds(self, lack: AuthError | type[AuthError], door: Door, scope: Scope) -> bool:

@@ -190,7 +190,7 @@ class PathRules:
     def reasons(self, path: str, root_path: str = "") -> tuple[str | None, list[str]]:
         """What stands behind a `ruling`, for people: the pattern that decides, or None for the
         default; and the patterns of the rules that demand something."""
-        reading = self._readings(path, root_path)[0]
+        reading = readings(path, root_path)[0]
         return self._naming(reading), [pattern for pattern, _ in self._demanding(path, root_path)]
 
     def _compile(self, rules: dict[str, Access]) -> None:
@@ -212,23 +212,13 @@ class PathRules:
         """
         if not is_path(path) or STRANGE.search(path):
             return Access.PROTECTED
-        first, *more = self._readings(path, root_path)
+        first, *more = readings(path, root_path)
         access = self._judge(first)
         if not more:
             return access
         if first is path:
             return stricter(access, self._judge(more[0]))
         return stricter(access, self._named(path) or access)
-
-    def _readings(self, path: str, root_path: str) -> list[str]:
-        if not root_path or root_path not in path:
-            return [path]
-        before, _, rest = path.partition(root_path)
-        if before:
-            return [path, f"/{rest.removeprefix('/')}"]
-        if rest and rest[0] != "/":
-            return [path, f"/{rest}"]
-        return [rest or "/", path]
 
     def _demanded_of(self, path: str, root_path: str) -> Demand | None:
         """All at once, of every rule that covers `path` as anybody may read it."""
@@ -242,10 +232,10 @@ class PathRules:
             return []
         if not is_path(path) or STRANGE.search(path):
             return list(self.demands)  # nobody can tell which of them a router will be led to
-        readings = self._readings(path, root_path)
-        if readings[0] in self._free:
+        read = readings(path, root_path)
+        if read[0] in self._free:
             return []
-        return [rule for rule in self.demands if any(_covers(rule[0], one) for one in readings)]
+        return [rule for rule in self.demands if any(_covers(rule[0], one) for one in read)]
 
     def _judge(self, path: str) -> Access:
         """Some routers serve `/admin` at `/admin/` too, so one is as strict as the other (P-08).
@@ -270,6 +260,18 @@ class PathRules:
         if path in self._exact or path == "/":
             return path if path in self._exact else None
         return next((f"{below}*" for below, _ in self._below if path.startswith(below)), None)
+
+
+def readings(path: str, root_path: str) -> list[str]:
+    """As what routers may read `path` below a root; what most of them read comes first."""
+    if not root_path or root_path not in path:
+        return [path]
+    before, _, rest = path.partition(root_path)
+    if before:
+        return [path, f"/{rest.removeprefix('/')}"]
+    if rest and rest[0] != "/":
+        return [path, f"/{rest}"]
+    return [rest or "/", path]
 
 
 def safe_next(value: object) -> str | None:

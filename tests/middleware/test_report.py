@@ -208,6 +208,9 @@ async def test_the_kits_own_routes_are_guarded_all_the_same() -> None:
             assert (await ask(site, path)).status == 401
             assert (await ask(site, path, root_path="/root")).status == 401
             assert (await ask(site, f"/root{path}", root_path="/root")).status == 401
+            # Routers that cut at the root wherever it stands, or forget the boundary.
+            assert (await ask(site, f"/x/root{path}", root_path="/root")).status == 401
+            assert (await ask(site, f"/root{path[1:]}", root_path="/root")).status == 401
         assert app.seen == []
         for path in ("/user", "/users", "/user-list", "/api/users-list"):
             status = (await ask(site, path)).status
@@ -249,9 +252,10 @@ async def test_a_service_without_accounts_reports_too(
     public = (tmp_path / "key.pub").read_text()
     settings = service_settings(base_url="http://localhost:8001")
     kit = RemoteKit(settings, issuer="http://localhost:8000", public_keys=[public])
-    app = App()
-    assert (await ask(kit.wrap(app, RULES, mode="report"), "/members")).status == 200
-    assert len(lines(told)) == 1
+    site = kit.wrap(App(), RULES, mode="report")
+    for path in ("/members", "/user/photos", "/api/users/7"):  # the kit has no routes here
+        assert (await ask(site, path)).status == 200
+    assert len(lines(told)) == 3
 
 
 async def test_a_preflight_is_left_to_the_app(told: pytest.LogCaptureFixture) -> None:
