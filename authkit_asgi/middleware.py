@@ -216,24 +216,27 @@ class AuthMiddleware:
     def _holds(self, lack: AuthError | type[AuthError], door: Door, scope: Scope) -> bool:
         """Whether a refusal is one. Otherwise it is only reported."""
         if not door.is_enforced:
-            self._report(f"{lack.status} {lack.code}", scope)
+            self._report(f"{lack.status} {lack.code}", self._why(door, scope), scope)
         return door.is_enforced
 
-    def _report(self, answer: str, scope: Scope) -> None:
-        path = scope["path"]
-        rule, demanding = self.rules.reasons(path, scope.get("root_path", ""))
-        why = f"by the rule {rule}" if rule else f"{self.rules.default.value} by default"
-        if not is_path(path):
-            why = "which is no path"
-        elif demanding:
-            why += f"; more is demanded by {', '.join(demanding)}"
+    def _report(self, answer: str, why: str, scope: Scope) -> None:
         # Strangers write both: as a literal, no line of theirs can look like one of ours.
-        asked_for = f"{scope.get('method', 'WebSocket')} {path}"[:MAX_REPORTED]
+        asked_for = f"{scope.get('method', 'WebSocket')} {scope['path']}"[:MAX_REPORTED]
         reports.warning("authkit-asgi would answer %s to %a (%s)", answer, asked_for, why)
+
+    def _why(self, door: Door, scope: Scope) -> str:
+        rule, demanding = self.rules.reasons(scope["path"], scope.get("root_path", ""))
+        if door.access is not (self.rules.patterns[rule] if rule else self.rules.default):
+            why = f"{door.access.value}, as routers may read it otherwise"
+        else:
+            why = f"by the rule {rule}" if rule else f"{door.access.value} by default"
+        if door.demand is not None:
+            why += f"; more is demanded by {', '.join(demanding)}"
+        return why
 
     async def _no_path(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.mode == "report":
-            self._report(f"{BadPath.status} {BadPath.code}", scope)
+            self._report(f"{BadPath.status} {BadPath.code}", "which is no path", scope)
             await self.app(self._told(scope, ANONYMOUS), receive, send)
         elif scope["type"] == "websocket":
             await _deny(BadPath(), scope, receive, send)
@@ -281,7 +284,7 @@ class AuthMiddleware:
             if door.is_enforced:
                 await redirect(home, cookies=visit.cookies)(scope, receive, send)
                 return None
-            self._report(f"303 {home}", scope)
+            self._report(f"303 {home}", self._why(door, scope), scope)
         if foreign:  # another site may ask where anybody may, but not in our visitor's name
             visit = replace(visit, identity=None, pair=None)
         if visit.cookies:

@@ -258,6 +258,36 @@ async def test_a_service_without_accounts_reports_too(
     assert len(lines(told)) == 3
 
 
+@pytest.mark.parametrize(
+    ("path", "scope", "why"),
+    [
+        ("/docs/../x", {}, "protected, as routers may read it otherwise"),
+        ("/docs/x", {"raw_path": b"/docs%2fx"}, "protected, as routers may read it otherwise"),
+        ("/docs/new/", {}, "protected, as routers may read it otherwise"),
+        ("/docs/root/x", {"root_path": "/root"}, "protected, as routers may read it otherwise"),
+        ("/docs/new", {}, "by the rule /docs/new"),
+        ("/x", {}, "protected by default"),
+    ],
+)
+async def test_no_rule_is_blamed_for_what_it_does_not_say(
+    told: pytest.LogCaptureFixture, path: str, scope: dict[str, Any], why: str
+) -> None:
+    rules = PathRules(public=["/docs/*"], protected=["/docs/new"])
+    async with world() as here:
+        await ask(AuthMiddleware(App(), kit=here.kit, rules=rules, mode="report"), path, **scope)
+        [line] = lines(told)
+        assert line.endswith(f"({why})")
+
+
+async def test_nothing_is_demanded_where_visitors_go(told: pytest.LogCaptureFixture) -> None:
+    rules = PathRules(auth=["/welcome"], protected=[Rule("/*", scope="admin")])
+    async with world() as here:
+        guard = AuthMiddleware(App(), kit=here.kit, rules=rules, mode="report")
+        await ask(guard, "/welcome", await visitor(here))
+        [line] = lines(told)
+        assert line.endswith("(by the rule /welcome)")
+
+
 async def test_a_preflight_is_left_to_the_app(told: pytest.LogCaptureFixture) -> None:
     friend = {"origin": "https://friend.example", "access-control-request-method": "PUT"}
     async with world(trusted_origins=["https://friend.example"]) as here:
