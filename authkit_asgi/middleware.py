@@ -119,10 +119,14 @@ class AuthMiddleware:
             door = self._door(scope)
         if door.access is EXCLUDED:
             return await door.app(scope, receive, send)
-        if self._cors is not None and door.access is PROTECTED and door.is_enforced:
-            if (leave := self._cors.preflight(scope)) is not None:
+        if self._cors is not None and door.access is PROTECTED:
+            leave = self._cors.preflight(scope)
+            if not door.is_enforced and leave is not None:
+                return await door.app(self._told(scope, ANONYMOUS), receive, send)
+            if leave is not None:
                 return await leave(scope, receive, send)
-            send = self._cors.adding(scope, send)
+            if door.is_enforced:
+                send = self._cors.adding(scope, send)
         who = self._recall(scope["headers"])
         if who is False:
             if not door.is_open and self._holds(NotSignedIn, door, scope):

@@ -296,6 +296,10 @@ async def test_a_preflight_is_left_to_the_app(told: pytest.LogCaptureFixture) ->
         answer = await ask(lenient, "/members", method="OPTIONS", headers=friend)
         assert answer.body == b"members only"
         assert len(app.seen) == 1
+        assert not app.who.is_authenticated
+        assert lines(told) == []  # the guard would give leave
+        stranger = {**friend, "origin": "https://evil.example"}
+        await ask(lenient, "/members", method="OPTIONS", headers=stranger)
         assert lines(told) == [
             "would answer 401 not_signed_in to 'OPTIONS /members' (protected by default)"
         ]
