@@ -68,7 +68,7 @@ class GuardServices:
 
     `learn(token, now)`: where keys are published by somebody else, reads them anew if that may help
     with this token. `on_retired`: what is to be called when a key no longer verifies. `own_paths`:
-    below which the kit itself answers.
+    where the kit itself answers, and below.
     """
 
     settings: Settings

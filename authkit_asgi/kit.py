@@ -137,7 +137,7 @@ class AuthKit:
             clock=clock,
             start=self.start,
             stop=self.close,
-            own_paths=(self.settings.api_path, self.settings.pages_path),
+            own_paths=(JWKS_PATH, self.settings.api_path, self.settings.pages_path),
         )
         self._started = False
         self._starts: Flights[None] = Flights()
@@ -194,12 +194,10 @@ class AuthKit:
         """`app` with API, pages and public keys beside it, and the guard around all of them."""
         own = ((self.settings.api_path, self.api), (self.settings.pages_path, self.pages))
 
-        begin = (JWKS_PATH, *(prefix for prefix, _ in own))
-
         def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             # Most requests are for the app, and most servers know of no root.
             if scope["type"] == "http" and (
-                scope["path"].startswith(begin) or scope.get("root_path")
+                scope["path"].startswith(self.guard.own_paths) or scope.get("root_path")
             ):
                 if _inside(scope) == JWKS_PATH:
                     return self.jwks(scope, receive, send)
@@ -209,7 +207,7 @@ class AuthKit:
             return app(scope, receive, send)
 
         guard = AuthMiddleware(dispatch, kit=self, rules=rules, mode=mode)
-        guard.wrapped, guard.own_paths = app, begin
+        guard.wrapped = app
         guard.beside = tuple((target, prefix) for prefix, target in own)
         return guard
 

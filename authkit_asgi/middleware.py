@@ -89,7 +89,6 @@ class AuthMiddleware:
         self.app = self.wrapped = app
         # What the kit puts beside `wrapped`, each with where it stands. `inspecting` asks for both.
         self.beside: tuple[tuple[ASGIApp, str], ...] = ()
-        self.own_paths: tuple[str, ...] = ()  # how the paths begin for which `app` is asked first
         self.rules = kit.rules_for(rules or PathRules())
         self._guard = kit.guard
         self._clock = kit.guard.clock
@@ -202,7 +201,7 @@ class AuthMiddleware:
             access=access,
             demand=demand,
             # Only the kit's own paths, and a root in front of them, take somebody to look further.
-            app=self.app if root or path.startswith(self.own_paths) else self.wrapped,
+            app=self.app if root or path.startswith(self._guard.own_paths) else self.wrapped,
             raw_path=path.encode("ascii", "replace"),
             is_open=access is not PROTECTED,
             is_plain=access is PROTECTED and demand is None,
