@@ -86,7 +86,9 @@ class AuthMiddleware:
         self.mode = mode
         if mode == "report":
             reports.warning("authkit-asgi only reports: it refuses nothing of the app")
-        self.app = self.wrapped = app
+        # By path, or by root path and path where there is a root.
+        self._doors: dict[str | tuple[str, str], Door] = {}
+        self.app = app
         # What the kit puts beside `wrapped`, each with where it stands. `inspecting` asks for both.
         self.beside: tuple[tuple[ASGIApp, str], ...] = ()
         self.rules = kit.rules_for(rules or PathRules())
@@ -100,11 +102,19 @@ class AuthMiddleware:
         self._recognition = Recognition(kit.guard)
         self._recall = self._recognition.recall
         self._unconfirmed = self._recognition.unconfirmed
-        # By path, or by root path and path where there is a root.
-        self._doors: dict[str | tuple[str, str], Door] = {}
         self.live = LiveConnections(
             kit.guard.sessions, self._settings, self._clock, self._recognition.follow
         )
+
+    @property
+    def app(self) -> ASGIApp:
+        """Who is asked. What is put in its place, around it say, is asked on every path."""
+        return self._app
+
+    @app.setter
+    def app(self, app: ASGIApp) -> None:
+        self._app = self.wrapped = app
+        self._doors.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

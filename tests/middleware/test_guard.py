@@ -142,6 +142,16 @@ class TestDoors:
             assert 0 < len(guard._doors) <= MAX_DOORS
             assert all(len("".join(place)) <= MAX_DOOR_LENGTH for place in guard._doors)
 
+    async def test_what_is_put_around_the_app_is_asked_on_every_path(self) -> None:
+        """It may measure, or refuse."""
+        async with world() as here:
+            guard, around = here.kit.wrap(App(), PathRules(public=["/open"])), App()
+            await ask(guard, "/open")
+            guard.app = around
+            for path in ("/open", "/user/login", "/.well-known/jwks.json"):
+                await ask(guard, path)
+            assert len(around.seen) == 3
+
     @pytest.mark.parametrize("raw_path", [b"/open%2Fx", b"/open%5cx", b"/open%2fx?next=/open/x"])
     async def test_another_spelling_does_not_come_by_the_same_door(self, raw_path: bytes) -> None:
         """SECURITY P-05."""
