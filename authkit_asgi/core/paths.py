@@ -198,6 +198,8 @@ class PathRules:
         self._exact = {rule: access for rule, access in rules.items() if rule[-1] != "*"}
         below = [(rule[:-1], access) for rule, access in rules.items() if rule[-1] == "*"]
         self._below = sorted(below, key=lambda pair: len(pair[0]), reverse=True)
+        self._closing = [rule for rule, access in rules.items() if access is Access.PROTECTED]
+        self._is_folded = all(_folded(rule) == rule for rule in self._closing)
 
     def _match(self, path: str, root_path: str) -> Access:
         """The stricter of all the ways in which a router may read `path` (SECURITY P-10).
@@ -238,6 +240,19 @@ class PathRules:
         return [rule for rule in self.demands if any(_covers(rule[0], one) for one in read)]
 
     def _judge(self, path: str) -> Access:
+        access = self._judge_letters(path)
+        return Access.PROTECTED if self._is_closed_in_another_case(path) else access
+
+    def _is_closed_in_another_case(self, path: str) -> bool:
+        """Where a router or a file system does not tell upper from lower case, `/x/PRIVATE` is
+        `/x/private`. A pattern that closes the one closes the other, unless a pattern more specific
+        opens it to the letter (SECURITY P-09)."""
+        if self._is_folded and _folded(path) == path:
+            return False
+        decides = _specificity(self._naming(path) or "*")
+        return any(_specificity(rule) > decides and _covers(rule, path) for rule in self._closing)
+
+    def _judge_letters(self, path: str) -> Access:
         """Some routers serve `/admin` at `/admin/` too, so one is as strict as the other (P-08).
 
         Only a rule that names a path exactly, slash included, may differ from the default.
@@ -298,6 +313,10 @@ def _covers(pattern: str, path: str) -> bool:
     if pattern[-1] != "*":
         return path in (pattern, f"{pattern}/", pattern.removesuffix("/") or "/")
     return path.startswith(pattern[:-1]) and path != "/"
+
+
+def _specificity(pattern: str) -> tuple[bool, int]:
+    return pattern[-1] != "*", len(pattern)
 
 
 def _folded(text: str) -> str:

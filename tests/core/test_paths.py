@@ -12,6 +12,7 @@ from authkit_asgi.core.paths import (
     MAX_NEXT,
     Access,
     PathRules,
+    Rule,
     is_path,
     safe_next,
 )
@@ -277,6 +278,68 @@ def test_the_kits_own_rules_win_over_the_apps() -> None:
     assert own.match("/elsewhere") is PUBLIC
     assert (own.login, own.home) == (rules.login, "/me")
     assert rules.match("/api/users/profile") is PUBLIC, "the app's rules stay as they were"
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "access"),
+    [
+        pytest.param(
+            PathRules(public=["/static/*"], protected=["/static/private/*"]),
+            "/static/PRIVATE/x",
+            PROTECTED,
+            id="below",
+        ),
+        pytest.param(
+            PathRules(public=["/s/*"], protected=[Rule("/s/secret", scope="admin")]),
+            "/s/SECRET",
+            PROTECTED,
+            id="exactly",
+        ),
+        pytest.param(
+            PathRules(exclude=["/s/*"], protected=["/s/secret"]),
+            "/s/Secret/",
+            PROTECTED,
+            id="with a slash at its end",
+        ),
+        pytest.param(
+            PathRules(default="public", protected=["/admin/*"]), "/ADMIN/x", PROTECTED, id="default"
+        ),
+        pytest.param(
+            PathRules(default="public", protected=["/Admin/*"]), "/admin/x", PROTECTED, id="upward"
+        ),
+        pytest.param(
+            PathRules(default="public", protected=["/stra\u00dfe/*"]),
+            "/STRASSE/x",
+            PROTECTED,
+            id="beyond ASCII",
+        ),
+        pytest.param(
+            PathRules(public=["/s/*", "/s/Open/*"], protected=["/s/open"]),
+            "/s/Open/x",
+            PUBLIC,
+            id="not what lies below it",
+        ),
+        pytest.param(
+            PathRules(protected=["/docs/*"], public=["/DOCS/v1/*"]),
+            "/DOCS/v1/x",
+            PUBLIC,
+            id="opened to the letter by a more specific one",
+        ),
+        pytest.param(
+            PathRules(public=["/docs/v1/*"], protected=["/docs/*"]),
+            "/docs/v1/X",
+            PUBLIC,
+            id="not by a wider one",
+        ),
+    ],
+)
+def test_what_is_closed_is_closed_in_every_case(
+    rules: PathRules, path: str, access: Access
+) -> None:
+    """SECURITY P-09: files and some routers do not tell upper from lower case."""
+    assert rules.match(path) is access
+    assert rules.match(path, "/root") is access
+    assert rules.match(f"/root{path}", "/root") is access
 
 
 def test_the_kits_own_rules_are_checked_too() -> None:
