@@ -35,7 +35,7 @@ from authkit_asgi import __version__
 from authkit_asgi.accounts import User, public_profile
 from authkit_asgi.core.fields import EmailAddress
 from authkit_asgi.core.paths import PathRules
-from authkit_asgi.deployment import findings
+from authkit_asgi.deployment import Finding, findings
 from authkit_asgi.doctor import problems, warnings, weaknesses
 from authkit_asgi.errors import AuthError, NotFound, StoreUnavailable, UsernameTaken
 from authkit_asgi.events import Registered, SessionsEnded
@@ -736,15 +736,21 @@ def _check_deployment(url: str) -> Told:
         found = findings(url)
     except (ValueError, OSError) as error:
         raise Problem("unreachable", f"{url} cannot be looked at: {error}") from None
-    bad = [one for one in found if not one.holds]
+    bad = [one for one in found if not one.holds and not one.warns]
     return Told(
-        [
-            f"{'ok' if one.holds else 'problem':9}{one.name:20}{one.advice}".rstrip()
-            for one in found
-        ],
-        {"ok": not bad, "checks": [{"name": one.name, "advice": one.advice} for one in found]},
+        [f"{_judgement(one):9}{one.name:20}{one.advice}".rstrip() for one in found],
+        {
+            "ok": not bad,
+            "checks": [
+                {"name": one.name, "advice": one.advice, "warning": one.warns} for one in found
+            ],
+        },
         REFUSED if bad else DONE,
     )
+
+
+def _judgement(one: Finding) -> str:
+    return "ok" if one.holds else "warning" if one.warns else "problem"
 
 
 def _check(args: argparse.Namespace) -> Told:

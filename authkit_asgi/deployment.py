@@ -6,8 +6,12 @@ stranger anything. A sign-out without cookies changes nothing, and clears both o
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import secrets
+import socket
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,18 +25,44 @@ PATIENCE = 10.0  # seconds for each answer
 MOST_SKEW = 10.0  # seconds: so much is allowed between workers, too
 LARGE_COOKIE = 7000  # bytes: two tokens of the largest size that browsers keep, nearly
 FOREIGN = "https://other-site.invalid"
+SOON = 10.0  # days: what renews certificates by itself has done so by then
+
+# By the numbers of OpenSSL (X509_V_ERR_…).
+INCOMPLETE = (
+    "its chain is not complete: send the intermediate certificates too (fullchain.pem). Or "
+    "it is of an authority that this machine does not know"
+)
+ANOTHER = "it names other hosts: get one that names this one"
+CERTIFICATES = {
+    9: "it begins later: is the clock of this machine right?",
+    10: "it has expired: renew it, and let the proxy read it anew",
+    18: "it is signed by itself: get one of an authority that browsers know",
+    19: "it is of an authority that this machine does not know",
+    20: INCOMPLETE,
+    21: INCOMPLETE,
+    62: ANOTHER,
+    64: ANOTHER,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at. `advice` is what to do; empty when it is as it should be."""
+    """What was looked at. `advice` is what to do; empty when it is as it should be.
+
+    With `may_be`, it works all the same, or is nothing to an app that does without.
+    """
 
     name: str
     advice: str = ""
+    may_be: bool = False
 
     @property
     def holds(self) -> bool:
         return not self.advice
+
+    @property
+    def warns(self) -> bool:
+        return not self.holds and self.may_be
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +92,11 @@ class _Look:
         self._pages = pages
 
     def all(self) -> Iterator[Finding]:
+        if self._origin.startswith("https://"):
+            certificate = self._certificate()
+            yield certificate
+            if not certificate.holds and not certificate.warns:
+                return
         answer = self._ask("GET", f"{self._api}/session")
         is_ours = (answer.status, answer.code) == (401, "not_signed_in")
         yield _judged(
@@ -78,6 +113,28 @@ class _Look:
         yield from self._cookies()
         yield self._large_cookie()
         yield self._cache()
+        yield self._websockets()
+
+    def _certificate(self) -> Finding:
+        parts = urlsplit(self._origin)
+        host = parts.hostname or ""
+        tls = ssl.create_default_context()
+        try:
+            with (
+                socket.create_connection((host, parts.port or 443), PATIENCE) as line,
+                tls.wrap_socket(line, server_hostname=host) as sealed,
+            ):
+                ends = str((sealed.getpeercert() or {})["notAfter"])
+        except ssl.SSLCertVerificationError as error:
+            told = CERTIFICATES.get(error.verify_code, error.verify_message)
+            return Finding("certificate", f"browsers refuse it: {told}")
+        except ssl.SSLError as error:
+            return Finding(
+                "certificate", f"there is no TLS 1.2 or 1.3 at this port: {error.reason}"
+            )
+        days = (ssl.cert_time_to_seconds(ends) - time.time()) / 86_400
+        advice = "" if days > SOON else f"it expires in {days:.0f} days: see that it is renewed"
+        return Finding("certificate", advice, may_be=True)
 
     def _clock(self, answer: _Answer) -> Finding:
         try:
@@ -175,6 +232,34 @@ class _Look:
             "a cache keeps what says no-store: let it obey "
             "Cache-Control (nginx: no proxy_ignore_headers)",
         )
+
+    def _websockets(self) -> Finding:
+        """A handshake at a protected page is denied before any app hears of it. Where it arrives as
+        something else it is a browser that opens a page, and is led to sign in."""
+        handshake = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
+            "Origin": self._origin,
+            "Sec-Fetch-Mode": "navigate",
+            "Accept": "text/html",
+        }
+        try:
+            page = f"{self._pages}/dashboard?check={time.time_ns()}"
+            status = self._ask("GET", page, handshake).status
+        except OSError as error:
+            return Finding("WebSockets", f"a handshake has no answer: {error}", may_be=True)
+        if status in (401, 403):  # not every server can deny with an answer of ours
+            return Finding("WebSockets")
+        advice = (
+            "a handshake arrives as a request for a page: let the proxy pass on Upgrade and "
+            "Connection (nginx: proxy_http_version 1.1 and proxy_set_header for both), and the "
+            "server know WebSockets (uvicorn: pip install 'uvicorn[standard]')"
+            if status == 303
+            else f"a handshake is answered with {status} on the way"
+        )
+        return Finding("WebSockets", advice, may_be=True)
 
     def _sign_out(self, headers: Mapping[str, str]) -> _Answer:
         # JSON, which no form can send: only by its origin is such a request told to be another's.

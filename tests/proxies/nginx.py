@@ -33,19 +33,23 @@ http {{
   proxy_cache_path {folder}/cache keys_zone=pages:1m;
   map $http_upgrade $connection_upgrade {{ default upgrade; "" close; }}
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port} {tls};
+    {certificate}
     location / {{
       proxy_pass http://{upstream};
-      proxy_http_version 1.1;
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
+      {websockets}
       add_header X-Cache $upstream_cache_status always;
       {more}
     }}
   }}
 }}
+"""
+WEBSOCKETS = """
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
 """
 CACHE = "proxy_cache pages; proxy_cache_valid any 10m;"
 
@@ -74,11 +78,16 @@ def behind_nginx(
     more: str = "",
     *,
     unix: bool = False,
+    websockets: bool = True,
+    certificate: Path | None = None,
     app: str = "tests.proxies.app:app",
     **settings: str,
 ) -> Iterator[Site]:
-    """`more`: directives of the location. With `unix`, the server listens on a Unix socket."""
+    """`more`: directives of the location. With `unix`, the server listens on a Unix socket.
+    `certificate`: a PEM file with its key and its chain, for https."""
     nginx, port, behind = program(), free_port(), free_port()
+    url = f"{'https' if certificate else 'http'}://localhost:{port}"
+    settings = {"AUTHKIT_BASE_URL": url, **settings}
     variables = environment(port, folder / "rows.db", **settings)
     place = ["--uds", f"{folder}/app.sock"] if unix else ["--host", "127.0.0.1"]
     server = [sys.executable, "-m", "uvicorn", app, *place, "--log-level", "warning"]
@@ -86,7 +95,18 @@ def behind_nginx(
     server += [] if unix else ["--port", str(behind)]
     upstream = f"unix:{folder}/app.sock:" if unix else f"127.0.0.1:{behind}"
     written = folder / "nginx.conf"
-    written.write_text(CONFIGURATION.format(folder=folder, port=port, upstream=upstream, more=more))
+    named = f"ssl_certificate {certificate}; ssl_certificate_key {certificate};"
+    written.write_text(
+        CONFIGURATION.format(
+            folder=folder,
+            port=port,
+            tls="ssl" if certificate else "",
+            certificate=named if certificate else "",
+            upstream=upstream,
+            websockets=WEBSOCKETS if websockets else "",
+            more=more,
+        )
+    )
     with ExitStack() as running:
         backend = running.enter_context(_process(server, variables))
         if not unix:
@@ -98,7 +118,7 @@ def behind_nginx(
         )
         wait_for(port, front)
         direct = "" if unix else f"http://localhost:{behind}"
-        yield Site(f"http://localhost:{port}", direct, variables)
+        yield Site(url, direct, variables)
 
 
 @contextmanager

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import ssl
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
+from authkit_asgi.deployment import findings
+from tests.proxies.certificates import Issuer
 from tests.proxies.nginx import CACHE, behind_nginx
+from tests.servers.launching import launched
 from tests.servers.serving import free_port
 
 pytestmark = pytest.mark.servers
@@ -25,9 +34,7 @@ IGNORING = f"{CACHE} proxy_ignore_headers Cache-Control Set-Cookie Vary; proxy_c
         pytest.param(
             'proxy_set_header Origin "";',
             {},
-            {
-                "Origin",
-            },
+            {"Origin"},
             id="Origin is stripped",
         ),
         pytest.param(
@@ -53,16 +60,119 @@ def test_each_wrong_setting_is_found(
     if settings:
         settings = {**settings, "AUTHKIT_BCRYPT_ROUNDS": "10"}
     with behind_nginx(tmp_path, directives, **settings) as site:
-        command = [sys.executable, "-m", "authkit_asgi", "check", "--json", "--url", site.url]
-        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        told = looked_at(site.url)
     checks = json.loads(told.stdout)["checks"]
     assert {one["name"] for one in checks if one["advice"]} == problems, checks
     assert told.returncode == bool(problems)
 
 
+@pytest.mark.parametrize(
+    ("directives", "websockets", "advice"),
+    [
+        pytest.param("", False, "arrives as a request for a page", id="as nginx is by itself"),
+        pytest.param(CACHE, False, "arrives as a request for a page", id="and a cache"),
+        pytest.param("if ($http_upgrade) { return 426; }", True, "answered with 426", id="refused"),
+        pytest.param("if ($http_upgrade) { return 444; }", True, "no answer", id="hung up on"),
+    ],
+)
+def test_a_proxy_without_websockets_is_warned_of(
+    directives: str, websockets: bool, advice: str, tmp_path: Path
+) -> None:
+    """An app may do without them, so that it is no problem by itself."""
+    with behind_nginx(tmp_path, directives, websockets=websockets) as site:
+        told = looked_at(site.url)
+    assert told.returncode == 0, told.stdout
+    (warned,) = [one for one in json.loads(told.stdout)["checks"] if one["advice"]]
+    assert (warned["name"], warned["warning"]) == ("WebSockets", True)
+    assert advice in warned["advice"]
+
+
+@pytest.mark.parametrize("server", ["granian", "daphne"])
+def test_other_servers_than_uvicorn_are_seen_to_know_websockets(server: str) -> None:
+    with launched(server, "sample_app.main:app") as running:
+        told = looked_at(running.url)
+    checks = {one["name"]: one["advice"] for one in json.loads(told.stdout)["checks"]}
+    assert checks["WebSockets"] == ""
+
+
+def test_https_with_a_good_certificate_is_well(tmp_path: Path) -> None:
+    issuer = Issuer()
+    with behind_nginx(tmp_path, certificate=issuer.written(tmp_path / "tls.pem")) as site:
+        told = looked_at(site.url, issuer.trusted(tmp_path))
+    checks = json.loads(told.stdout)["checks"]
+    assert checks[0] == {"name": "certificate", "advice": "", "warning": False}
+    assert not [one for one in checks if one["advice"]], checks
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        pytest.param({"days": (-20, -1)}, "it has expired", id="expired"),
+        pytest.param({"days": (2, 20)}, "it begins later", id="not yet"),
+        pytest.param({"name": "other.example"}, "it names other hosts", id="another host's"),
+        pytest.param({"own": True}, "it is signed by itself", id="signed by itself"),
+        pytest.param({"between": True}, "its chain is not complete", id="no intermediate"),
+        pytest.param({"days": (-80, 3)}, "it expires in 3 days", id="soon"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_said(
+    wrong: dict[str, Any], advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer = Issuer()
+    for name, value in issuer.trusted(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    with sealed(issuer.written(tmp_path / "tls.pem", **wrong)) as url:
+        found, *more = findings(url)
+    assert found.name == "certificate"
+    assert advice in found.advice
+    assert found.warns == bool(more), "only what browsers refuse ends the look"
+
+
+def test_no_tls_where_https_is_meant_is_said() -> None:
+    with sealed(None) as url:
+        (found,) = findings(url)
+    assert "there is no TLS" in found.advice
+    assert not found.warns
+
+
 def test_nobody_there_is_a_problem_of_its_own() -> None:
-    url = f"http://localhost:{free_port()}"
-    command = [sys.executable, "-m", "authkit_asgi", "check", "--url", url]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert told.returncode == 1
-    assert "cannot be looked at" in told.stderr
+    for scheme in ("http", "https"):
+        told = looked_at(f"{scheme}://localhost:{free_port()}")
+        assert told.returncode == 1
+        assert "cannot be looked at" in told.stderr
+
+
+@contextmanager
+def sealed(certificate: Path | None) -> Iterator[str]:
+    """An https site that knows no path, or one that is http in truth."""
+    server = HTTPServer(("127.0.0.1", 0), Nothing)
+    if certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    serving = Thread(target=server.serve_forever, args=(0.02,))
+    serving.start()
+    try:
+        yield f"https://localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join()
+
+
+class Nothing(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def looked_at(url: str, variables: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "authkit_asgi", "check", "--json", "--url", url],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
