@@ -377,6 +377,7 @@ routes that no rule names.
 
 examples:
   authkit-asgi routes sample_app.main:app
+  authkit-asgi routes 'shop.main:make_app()'
   authkit-asgi routes --check --json sample_app.main:app
 """
 EXPLAIN_HELP = """\

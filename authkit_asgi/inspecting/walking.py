@@ -72,7 +72,10 @@ def _guarded(app: Any) -> tuple[PathRules, Any, tuple[tuple[Any, str], ...]]:
             if entry.cls is AuthMiddleware:
                 guard = AuthMiddleware(one, *entry.args, **entry.kwargs)
                 return guard.rules, one, ()
-    raise UnknownApp(f"There is no AuthMiddleware around {_name(app)}.")
+    raise UnknownApp(
+        f"There is no AuthMiddleware around {_name(app)}: nothing guards it. "
+        "Name what the server is given, as in app = kit.wrap(my_app, rules)."
+    )
 
 
 def _name(app: Any) -> str:

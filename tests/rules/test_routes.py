@@ -421,6 +421,24 @@ def test_explain_by_the_command(tmp_path: Path) -> None:
     assert (told["access"], told["rule"]) == ("protected", "/user/dashboard")
 
 
+FACTORIES = """
+from authkit_asgi import AuthKit
+from starlette.applications import Starlette
+from starlette.routing import Route
+def make_app(debug=False): return AuthKit().wrap(Starlette(routes=[Route("/x", make_app)]))
+def fails(): raise KeyError("colour")
+def takes(settings): ...
+def gives(): return "an app"
+"""
+
+
+def test_an_app_that_a_factory_makes(tmp_path: Path) -> None:
+    (tmp_path / "factories.py").write_text(FACTORIES)
+    done = command(tmp_path, "routes", "--json", "factories:make_app()")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["routes"][0]["path"] == "/x"
+
+
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [
@@ -429,9 +447,18 @@ def test_explain_by_the_command(tmp_path: Path) -> None:
         ("sample_app.main:nothing", "has no nothing"),
         ("sample_app.frameworks.bare:app", "cannot be read: only those of Starlette"),
         ("sample_app.frameworks.starlette:home", "There is no AuthMiddleware around"),
+        ("sample_app.main.py:app", "cannot be imported"),
+        ("./sample_app/main.py:app", "names no app"),
+        ("sample_app.main:app(1)", "names no app"),
+        ("sample_app.frameworks.starlette:routes", "is no ASGI app: it is of type list"),
+        ("factories:make_app", "makes an app: write factories:make_app()"),
+        ("factories:fails()", "factories:fails() makes no app: KeyError: 'colour'"),
+        ("factories:takes()", "factories:takes() makes no app: TypeError"),
+        ("factories:gives()", "factories:gives() is no ASGI app: it is of type str"),
     ],
 )
 def test_what_is_no_app_is_said_in_a_sentence(target: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "factories.py").write_text(FACTORIES)
     done = command(tmp_path, "routes", "--json", target)
     assert done.returncode == 1
     error = json.loads(done.stderr.splitlines()[-1])
