@@ -60,6 +60,11 @@ def tells_of_a_separator(raw_path: bytes) -> bool:
     return b"%" in raw_path and bool(ENCODED_SEPARATOR.search(raw_path.partition(b"?")[0]))
 
 
+def is_ambiguous(path: str, raw_path: bytes | None = None) -> bool:
+    """Whether two routers may read it in two ways, so that no pattern can open it."""
+    return bool(STRANGE.search(path)) or bool(raw_path and tells_of_a_separator(raw_path))
+
+
 class Rule:
     """A pattern among `protected` that demands more than somebody signed in.
 
@@ -187,11 +192,14 @@ class PathRules:
         demand = self._demanded_of(path, root_path) if access is Access.PROTECTED else None
         return access, demand
 
-    def reasons(self, path: str, root_path: str = "") -> tuple[str | None, list[str]]:
-        """What stands behind a `ruling`, for people: the pattern that decides, or None for the
-        default; and the patterns of the rules that demand something."""
+    def reasons(
+        self, path: str, root_path: str = "", raw_path: bytes | None = None
+    ) -> tuple[str | None, list[str]]:
+        """What stands behind a `ruling`, for people: the pattern that decides, or None where no
+        pattern does; and the patterns of the rules that demand something."""
         reading = readings(path, root_path)[0]
-        return self._naming(reading), [pattern for pattern, _ in self._demanding(path, root_path)]
+        rule = None if is_ambiguous(path, raw_path) else self._naming(reading)
+        return rule, [pattern for pattern, _ in self._demanding(path, root_path)]
 
     def _compile(self, rules: dict[str, Access]) -> None:
         self._rules = rules

@@ -10,11 +10,12 @@ from urllib.parse import quote, unquote_to_bytes
 from authkit_asgi.core.demands import Demand
 from authkit_asgi.core.identity import OWN_SCOPES, Credentials, Identity
 from authkit_asgi.core.origin import SAFE_METHODS
-from authkit_asgi.core.paths import Access, PathRules, is_path, safe_next
+from authkit_asgi.core.paths import Access, PathRules, is_ambiguous, is_path, safe_next
 from authkit_asgi.errors import AuthError, BadPath, NotSignedIn, ReauthenticationRequired
 from authkit_asgi.inspecting import ANY, REST, Found
 from authkit_asgi.inspecting.walking import Site
 
+HANDSHAKE = "WEBSOCKET"  # in place of a method
 NOW = 1e9  # any moment: only the distance to a proof counts
 
 
@@ -138,6 +139,7 @@ class Explanation:
     access: Access
     demand: str
     rule: str | None
+    ambiguous: bool  # may be read in two ways: protected, whatever the rules say
     demanding: tuple[str, ...]
     own_site: bool  # it must come from a page of our own
     outcomes: tuple[Outcome, ...]
@@ -149,7 +151,7 @@ def explanation(rules: PathRules, method: str, target: str) -> Explanation:
     raw_path = encoded.encode("utf-8", "surrogateescape")
     path = unquote_to_bytes(raw_path).decode("utf-8", "replace")
     access, demand = rules.ruling(path, "", raw_path)
-    rule, demanding = rules.reasons(path)
+    rule, demanding = rules.reasons(path, "", raw_path)
     back = ""
     if method in ("GET", "HEAD"):
         wanted = quote(path, errors="replace") + (f"?{query}" if query else "")
@@ -159,6 +161,7 @@ def explanation(rules: PathRules, method: str, target: str) -> Explanation:
         access=access,
         demand=demand.told if demand else "",
         rule=rule,
+        ambiguous=is_ambiguous(path, raw_path),
         demanding=tuple(demanding) if demand else (),
         own_site=access is Access.PROTECTED and method not in SAFE_METHODS,
         outcomes=tuple(
@@ -209,7 +212,7 @@ def _outcome(
         return _both(_told(BadPath()))
     if access is Access.EXCLUDED:
         return _both("passes, not looked at")
-    if access is Access.AUTH and who is not None:
+    if access is Access.AUTH and who is not None and method != HANDSHAKE:
         return _both(f"303 {rules.home}")
     if access is not Access.PROTECTED:
         return _both(passes)

@@ -69,7 +69,10 @@ def explanation_told(method: str, path: str, one: Explanation) -> Iterator[str]:
     yield f"{method} {path}"
     who = WHO[one.access] + (f", and {one.demand}" if one.demand else "")
     yield f"  who       {who}"
-    yield f"  rule      {one.rule or 'none names it: the default'}"
+    default = (
+        "none can: it may be read in two ways" if one.ambiguous else "none names it: the default"
+    )
+    yield f"  rule      {one.rule or default}"
     if one.demanding:
         yield f"  demands   {', '.join(one.demanding)}"
     if one.own_site:
@@ -90,6 +93,7 @@ def explanation_data(method: str, path: str, one: Explanation) -> dict[str, obje
         "access": one.access.value,
         "demands": one.demand,
         "rule": one.rule,
+        "ambiguous": one.ambiguous,
         "demanding": list(one.demanding),
         "ownSite": one.own_site,
         "outcomes": outcomes,

@@ -24,12 +24,20 @@ from starlette.staticfiles import StaticFiles
 
 from authkit_asgi import AuthKit, AuthMiddleware, PathRules, Rule
 from authkit_asgi.inspecting import UnknownApp
-from authkit_asgi.inspecting.deciding import Decision, decisions, explanation, faults
-from authkit_asgi.inspecting.telling import routes_told
+from authkit_asgi.inspecting.deciding import HANDSHAKE, Decision, decisions, explanation, faults
+from authkit_asgi.inspecting.telling import explanation_told, routes_told
 from authkit_asgi.inspecting.walking import Site, rules_of, site_of
 from authkit_asgi.store.memory import MemoryStore
-from tests.middleware.knocking import NAVIGATION, App, ask, owner_of, session_of, visitor
-from tests.world import settings, world
+from tests.middleware.knocking import (
+    NAVIGATION,
+    App,
+    ask,
+    owner_of,
+    session_of,
+    shake_hands,
+    visitor,
+)
+from tests.world import BASE_URL, settings, world
 
 ROOT = Path(__file__).parents[2]
 
@@ -328,6 +336,47 @@ async def test_what_is_explained_is_what_happens(method: str, target: str) -> No
                     query_string=query.encode(),
                 )
                 assert outcome_of(actual) == expected.partition(",")[0], (one.who, kind)
+
+
+@pytest.mark.parametrize(
+    "target", ["/open//x", "/open/%2E%2E/admin/x", "/open/a%2Fb", "/open/x;y", "/open/a%0Ab"]
+)
+def test_no_rule_is_named_that_does_not_decide(target: str) -> None:
+    """What may be read in two ways is protected, although a public pattern covers it."""
+    told = explanation(kit().rules_for(EXPLAINED), "GET", target)
+    assert (told.access.value, told.rule, told.ambiguous) == ("protected", None, True)
+    lines = list(explanation_told("GET", target, told))
+    assert "  rule      none can: it may be read in two ways" in lines
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/door", "/plain", "/billing/1", "/admin/x", "/settings/x", "//x"]
+)
+async def test_a_handshake_is_explained_as_it_ends(target: str) -> None:
+    async with world(require_verified_email=False) as town:
+        guard = AuthMiddleware(App(), kit=town.kit, rules=EXPLAINED)
+        people: dict[str, dict[str, str]] = {"anonymous": {}}
+        member = await owner_of(town, await visitor(town))
+        people["stale"] = await session_of(town, member)
+        town.clock.pass_(minutes=30)
+        people["signed in"] = await session_of(town, member)
+        people["unverified"] = await changed(town, "eve", is_verified=False)
+        told = explanation(guard.rules, HANDSHAKE, target)
+        for one in told.outcomes:
+            if one.who not in people or (one.who == "stale" and "admin" in told.demand):
+                continue
+            got = await shake_hands(
+                guard,
+                target,
+                people[one.who],
+                headers={"origin": BASE_URL},
+                extensions={"websocket.http.response": {}},
+            )
+            actual = "passes"
+            if got[0]["type"] != "websocket.accept":
+                actual = f"{got[0]['status']} {json.loads(got[1]['body'])['code']}"
+            assert one.page == one.program
+            assert actual == one.page.partition(",")[0], one.who
 
 
 async def changed(town: Any, name: str, **changes: Any) -> dict[str, str]:
