@@ -31,6 +31,7 @@ MISSING = {
     "token_secret": "is missing; `authkit-asgi secret` prints good ones",
     "refresh_token_secret": "is missing; `authkit-asgi secret` prints good ones",
 }
+UNIX = "unix"  # among the trusted proxies: whoever connects by a Unix socket
 # What an access token may say of a user, by the names of the user's JSON.
 PROFILE_CLAIMS = ("username", "email", "firstname", "lastname", "bio", "isVerified", "isAdmin")
 SAMPLE_WORDS = ("changeme", "change-me", "secret", "example", "password", "your-", "replace")
@@ -317,11 +318,17 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _trusted_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
+        for name in value:
+            if name == UNIX:
+                continue
             try:
-                ipaddress.ip_network(network)
+                network = ipaddress.ip_network(name)
             except ValueError:
-                raise ValueError(f"{network!r} is neither an address nor a network") from None
+                raise ValueError(
+                    f"{name!r} is neither an address nor a network, nor {UNIX!r}"
+                ) from None
+            if network.prefixlen == 0:
+                raise ValueError(f"{name!r} is everybody: each visitor would choose an address")
         return value
 
     @field_validator("api_path", "pages_path")

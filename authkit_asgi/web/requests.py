@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TypedDict
 
 from authkit_asgi.events import Visitor
-from authkit_asgi.settings import Settings
+from authkit_asgi.settings import UNIX, Settings
 from authkit_asgi.web.asgi import Scope
 from authkit_asgi.web.visitor import Network, visitor_of
 
@@ -50,9 +50,10 @@ def site_of(scope: Scope, settings: Settings, *, has_cookie: bool) -> Site:
 
 
 def visitor_in(scope: Scope, settings: Settings) -> Visitor:
-    return visitor_of(scope, _networks(settings.trusted_proxies))
+    proxies = settings.trusted_proxies
+    return visitor_of(scope, _networks(proxies), unix=UNIX in proxies)
 
 
 @lru_cache(maxsize=8)
 def _networks(written: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(network) for network in written)
+    return tuple(ipaddress.ip_network(network) for network in written if network != UNIX)

@@ -20,15 +20,16 @@ CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
 
 
-def visitor_of(scope: Scope, trusted: Sequence[Network]) -> Visitor:
+def visitor_of(scope: Scope, trusted: Sequence[Network], *, unix: bool = False) -> Visitor:
     """The client's address and user agent; the address is empty when nobody can tell.
 
     X-Forwarded-For is read from its right end, where our own proxies write, and only as long as
     the hop that vouches for the next is trusted. All to the left of that is a stranger's word.
+    `unix`: a connection without address, which comes by a Unix socket, is a proxy's of ours.
     """
     client = scope.get("client")
     hop = _address(client[0]) if client else None
-    if hop is not None and _is_trusted(hop, trusted):
+    if unix if hop is None else _is_trusted(hop, trusted):
         hop = _first_stranger(hop, scope["headers"], trusted)
     return Visitor(ip=str(hop or ""), user_agent=_user_agent(scope["headers"]))
 
@@ -46,7 +47,9 @@ def limit_key(ip: str) -> str:
     return str(address)
 
 
-def _first_stranger(hop: Address, headers: Headers, trusted: Sequence[Network]) -> Address:
+def _first_stranger(
+    hop: Address | None, headers: Headers, trusted: Sequence[Network]
+) -> Address | None:
     for forwarded in _forwarded_for(headers):
         address = _address(forwarded)
         if address is None:

@@ -97,6 +97,19 @@ def test_without_proxies_of_ours_no_header_is_believed() -> None:
     assert visitor_of(scope(("127.0.0.1", 1), *headers), ()).ip == "127.0.0.1"
 
 
+@pytest.mark.parametrize("client", [None, ("", 0), ["", "0"], ("/run/app.sock", None)])
+def test_a_proxy_at_a_unix_socket_vouches_where_that_is_said(client: Any) -> None:
+    """I-07: uvicorn, hypercorn and daphne tell no client of such a connection, granian an empty
+    one."""
+    headers = [(b"x-forwarded-for", b"1.1.1.1, 192.0.2.7, 10.0.0.2")]
+    assert visitor_of(scope(client, *headers), PROXIES, unix=True).ip == "192.0.2.7"
+    assert visitor_of(scope(client, *headers), (), unix=True).ip == "10.0.0.2"
+    assert visitor_of(scope(client), PROXIES, unix=True).ip == ""
+    assert visitor_of(scope(client, *headers), PROXIES).ip == ""
+    stranger = scope(("192.0.2.9", 1), *headers)
+    assert visitor_of(stranger, PROXIES, unix=True).ip == "192.0.2.9"
+
+
 @given(st.lists(st.binary(max_size=40), max_size=3))
 def test_any_header_can_be_read(values: list[bytes]) -> None:
     headers = [(b"x-forwarded-for", value) for value in values]
