@@ -7,6 +7,7 @@ import logging
 from authkit_asgi.errors import StoreUnavailable
 from authkit_asgi.guard_services import GuardServices
 from authkit_asgi.web.asgi import ASGIApp, Message, Receive, Scope, Send
+from authkit_asgi.web.believing import UVICORN_BELIEVES_ANYBODY, uvicorn_believes_anybody
 
 logger = logging.getLogger("authkit_asgi.middleware")
 
@@ -22,6 +23,8 @@ async def lifespan(
         message = await receive()
         if message["type"] == "lifespan.startup":
             asked = True
+            if not guard.settings.on_loopback and uvicorn_believes_anybody():
+                logger.warning(UVICORN_BELIEVES_ANYBODY)
             await _start_early(guard)
         return message
 
