@@ -28,6 +28,7 @@ def guarded(kit: AuthKit) -> AuthMiddleware:
         # Whoever has to confirm an address cannot sign in yet, so the mailbox is public. Where
         # there is none, its paths lead nowhere.
         public=["/", "/favicon.ico", "/static/*", "/dev/mailbox", "/dev/mailbox/*"],
+        protected=["/members", "/api/*", "/ws"],  # as everything is that no rule names
         login=f"{pages}/login",
         home=f"{pages}/dashboard",
     )

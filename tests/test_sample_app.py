@@ -18,6 +18,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from authkit_asgi import AuthKit, AuthMiddleware, SettingsError
+from authkit_asgi.inspecting.deciding import faults
+from authkit_asgi.inspecting.walking import site_of
 from authkit_asgi.mail import Mail, Mailer
 from authkit_asgi.mail.console import ConsoleMailer
 from authkit_asgi.mail.file import FileMailer
@@ -217,3 +219,9 @@ def test_wrong_settings_stop_the_start_and_are_all_told() -> None:
     assert {"AUTHKIT_BASE_URL", "AUTHKIT_TOKEN_SECRET", "AUTHKIT_REFRESH_TOKEN_SECRET"} <= set(told)
     assert "changeme" not in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_its_rules_name_every_route_and_nothing_else() -> None:
+    """What `authkit-asgi routes --check sample_app.main:app` looks for."""
+    site = site_of(guarded(AuthKit(quick_settings(dev_mode=True))))
+    assert list(faults(site)) == []
