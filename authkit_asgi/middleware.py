@@ -16,7 +16,14 @@ from typing import Literal, TypeAlias, get_args
 from authkit_asgi.core.demands import Demand
 from authkit_asgi.core.identity import ANONYMOUS, Anonymous, Identity
 from authkit_asgi.core.origin import SAFE_METHODS, is_own_site
-from authkit_asgi.core.paths import Access, PathRules, is_path, readings, tells_of_a_separator
+from authkit_asgi.core.paths import (
+    Access,
+    PathRules,
+    is_ambiguous,
+    is_path,
+    readings,
+    tells_of_a_separator,
+)
 from authkit_asgi.errors import (
     AuthError,
     BadPath,
@@ -238,11 +245,12 @@ class AuthMiddleware:
         reports.warning("authkit-asgi would answer %s to %a (%s)", answer, asked_for, why)
 
     def _why(self, door: Door, scope: Scope) -> str:
-        rule, demanding = self.rules.reasons(scope["path"], scope.get("root_path", ""))
-        if door.access is not (self.rules.patterns[rule] if rule else self.rules.default):
+        path, root, raw_path = scope["path"], scope.get("root_path") or "", scope.get("raw_path")
+        rule, demanding = self.rules.reasons(path, root, raw_path)
+        why = f"by the rule {rule}" if rule else f"{door.access.value} by default"
+        told = self.rules.patterns[rule] if rule else self.rules.default
+        if door.access is not told or is_ambiguous(path, raw_path):
             why = f"{door.access.value}, as routers may read it otherwise"
-        else:
-            why = f"by the rule {rule}" if rule else f"{door.access.value} by default"
         if door.demand is not None:
             why += f"; more is demanded by {', '.join(demanding)}"
         return why

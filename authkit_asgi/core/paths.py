@@ -198,7 +198,9 @@ class PathRules:
         """What stands behind a `ruling`, for people: the pattern that decides, or None where no
         pattern does; and the patterns of the rules that demand something."""
         reading = readings(path, root_path)[0]
-        rule = None if is_ambiguous(path, raw_path) else self._naming(reading)
+        rule = self._closing_in_another_case(reading) or self._naming(reading)
+        if is_ambiguous(path, raw_path):
+            rule = None
         return rule, [pattern for pattern, _ in self._demanding(path, root_path)]
 
     def _compile(self, rules: dict[str, Access]) -> None:
@@ -249,16 +251,17 @@ class PathRules:
 
     def _judge(self, path: str) -> Access:
         access = self._judge_letters(path)
-        return Access.PROTECTED if self._is_closed_in_another_case(path) else access
+        return Access.PROTECTED if self._closing_in_another_case(path) else access
 
-    def _is_closed_in_another_case(self, path: str) -> bool:
+    def _closing_in_another_case(self, path: str) -> str | None:
         """Where a router or a file system does not tell upper from lower case, `/x/PRIVATE` is
         `/x/private`. A pattern that closes the one closes the other, unless a pattern more specific
         opens it to the letter (SECURITY P-09)."""
         if self._is_folded and _folded(path) == path:
-            return False
+            return None
         decides = _specificity(self._naming(path) or "*")
-        return any(_specificity(rule) > decides and _covers(rule, path) for rule in self._closing)
+        covering = (rule for rule in self._closing if _covers(rule, path))
+        return next((rule for rule in covering if _specificity(rule) > decides), None)
 
     def _judge_letters(self, path: str) -> Access:
         """Some routers serve `/admin` at `/admin/` too, so one is as strict as the other (P-08).
