@@ -55,19 +55,22 @@ def _is_test(node: ast.AST) -> bool:
 
 
 def _words(test: Function, around: str, cases: dict[str, ast.expr]) -> Iterator[str]:
+    """Docstrings, and the ids of cases: what else a test says is what it is made of."""
     yield around
-    # Docstring, cases, and what an assertion says when it fails; remarks prove nothing.
-    for node in ast.walk(test):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-    for decorator in test.decorator_list:  # cases that have a name of their own in the module
-        for node in ast.walk(decorator):
+    yield ast.get_docstring(test) or ""
+    for decorator in test.decorator_list:
+        yield from _ids(decorator)
+        for node in ast.walk(decorator):  # cases that have a name of their own in the module
             if isinstance(node, ast.Name) and node.id in cases:
-                yield from (
-                    one.value
-                    for one in ast.walk(cases[node.id])
-                    if isinstance(one, ast.Constant) and isinstance(one.value, str)
-                )
+                yield from _ids(cases[node.id])
+
+
+def _ids(cases: ast.expr) -> Iterator[str]:
+    for node in ast.walk(cases):
+        if isinstance(node, ast.keyword) and node.arg in ("id", "ids"):
+            for one in ast.walk(node.value):
+                if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                    yield one.value
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -30,6 +30,10 @@ CASES = [pytest.param(1, id="T-02 a case")]
 @pytest.mark.parametrize("x", CASES)
 def test_it(x):
     '''T-01.'''
+    assert x, "T-03 is what it is made of"
+@pytest.mark.parametrize("x", ["T-03"])
+def test_other(x):
+    assert x != "T-03"
 def helper():
     '''T-03.'''
 """
