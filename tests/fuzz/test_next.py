@@ -72,6 +72,7 @@ def test_what_passes_stays_on_this_site() -> None:
             assert way == target
             assert len(way) <= MAX_NEXT
             assert way.isascii()
+            assert not set(way) & set(" \\\t\r\n\0\x7f"), way
             for reading in readings(way):
                 assert as_browsers_do(reading) == "app.example.com", (way, reading)
     assert passed

@@ -98,6 +98,15 @@ def signed(payload: bytes, kind: Kind) -> bytes:
     return message + b"." + key.sign(message)
 
 
+@pytest.mark.parametrize(("kind", "other"), [(ACCESS, REFRESH), (REFRESH, ACCESS)])
+def test_what_one_kinds_key_signed_is_nothing_of_another(kind: Kind, other: Kind) -> None:
+    """T-06: even if it says all that the other kind says."""
+    payload = payload_of(GOOD[kind])
+    assert TOKENS.read(kind, signed(payload, kind), now=NOW) is not None
+    assert TOKENS.read(kind, signed(payload, other), now=NOW) is None
+    assert TOKENS.read(other, signed(payload, other), now=NOW) is None
+
+
 @pytest.mark.parametrize("kind", [ACCESS, REFRESH], ids=lambda kind: kind.name)
 def test_even_what_we_signed_is_judged(kind: Kind) -> None:
     """T-07, T-08, T-09, T-10, T-12, T-13: no fault, and whole numbers and texts only."""
