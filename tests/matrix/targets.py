@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tests.matrix import http2
+
 HOST = b"Host: localhost\r\n"
 CLOSE = b"Connection: close\r\n"
 
@@ -23,13 +25,15 @@ JUNK = (
 
 @dataclass(frozen=True, slots=True)
 class Knock:
-    """One way to ask. `whole` stands in place of everything that the others would make up."""
+    """One way to ask. `whole` stands in place of everything that the others would make up, and so
+    do `fields`, in HTTP/2."""
 
     target: bytes
     method: bytes = b"GET"
     version: bytes = b"HTTP/1.1"
     headers: bytes = HOST
     whole: bytes = b""
+    fields: http2.Fields = ()
     name: str = ""
     reaches: bool = False  # a plain one, that is answered to whoever is signed in
 
@@ -41,6 +45,9 @@ class Knock:
     def sent(self, cookie: bytes = b"") -> bytes:
         line = b"Cookie: " + cookie + b"\r\n" if cookie else b""
         own = b"Sec-Fetch-Site: same-origin\r\n"
+        if self.fields:
+            said = [(b"sec-fetch-site", b"same-origin"), *[(b"cookie", cookie)][: len(cookie)]]
+            return http2.asked((*self.fields, *said), is_open=self.is_socket)
         if self.whole:
             return self.whole.replace(b"COOKIE\r\n", line + own)
         start = b" ".join((self.method, self.target, self.version)) + b"\r\n"
@@ -49,7 +56,15 @@ class Knock:
 
     @property
     def is_socket(self) -> bool:
-        return b"Upgrade: websocket" in self.headers
+        return b"Upgrade: websocket" in self.headers or (b":protocol", b"websocket") in self.fields
+
+
+def plain_fields(path: bytes, method: bytes = b"GET") -> http2.Fields:
+    """Of a request in HTTP/2 as it should be."""
+    return (
+        *((b":method", method), (b":scheme", b"http")),
+        *((b":authority", b"localhost"), (b":path", path)),
+    )
 
 
 PLAIN = (
@@ -71,7 +86,10 @@ TARGETS = (
 /open/..%2fadmin /open/%252e%252e/admin /open/..%252fadmin /open/..%5cadmin /open/%2e%2e%2fadmin
 /admin%00 /admin%0a /admin%0d /admin%0d%0aX:%20y /admin%20 /%20admin /admin%09 /admin%3f /admin%23
 /admin%5c /admin%3b /admin%7f /admin%85 /open%00/../admin /open/page%00 /open/page%0a /open%0a
-/open/%00../admin /%c0%afadmin /open/%c0%ae%c0%ae/admin /admin%ff /admin%e2%80%8b /%ef%bc%8fadmin
+/open/%00../admin /open/.%00./admin /open/%2e%2e%5cadmin /open/..%3b/admin /%c0%afadmin
+/%e0%80%afadmin /%f0%80%80%afadmin /open/%e0%80%ae%e0%80%ae/admin /open/%ed%a0%80/../admin
+/open/%fe%80%80%80%80%80%ae./admin
+/open/%c0%ae%c0%ae/admin /admin%ff /admin%e2%80%8b /%ef%bc%8fadmin
 /%ef%bd%81dmin /admin%e2%80%a8 /%u0061dmin /admin% /admin%2 /admin%0bpanel /item/%2fx /any/%2e%2e
 """.split(),
     # Empty segments (P-05)
@@ -85,12 +103,14 @@ TARGETS = (
 /open/.. /open/.../admin /open/..;/admin /any/../admin /static/../closed/secret.txt
 /static/%2e%2e/closed/secret.txt /static/..%2fclosed%2fsecret.txt /static/..%5cclosed%5csecret.txt
 /static/../../files/closed/secret.txt /static//../closed/secret.txt /open/..%00/admin
-/open/../../../../admin /mounted/../admin /./open/../admin
+/open/../../../../admin /mounted/../admin /./open/../admin /%2e/admin /%2e%2e/admin
+/open/.%0a./admin
 """.split(),
     # Parameters of segments (P-05)
     *rb"""
 /admin;x=1 /admin; /admin;/panel /;/admin /open;/../admin /open;x/admin /open/x;/../../admin
-/open/;/admin /any;x/y
+/open/;/admin /any;x/y /.;/admin /open/.;/admin /open/..;x=1/admin
+/open/%2e%2e;/admin /open;%2fadmin
 """.split(),
     # Backslashes (P-04)
     *rb"""
@@ -104,6 +124,8 @@ TARGETS = (
     *rb"""
 http://localhost/admin http://evil.example/open/page HTTP://localhost/admin
 http://localhost/open/../admin http:/admin http:admin http://localhost https://localhost:0/admin
+http://open@localhost/admin http://localhost@evil.example/admin http://localhost:80:80/admin
+http:///admin http://localhost?/admin http://localhost#/open/page http://localhost\open/../admin
 file:///admin javascript:admin http://[::1/admin @admin @localhost/admin /@/admin localhost/admin
 admin open/page * ? ?/open/page # .. ../admin . :admin admin:80 ~/admin
 """.split(),
@@ -150,9 +172,18 @@ Purpose: prefetch
 Sec-Fetch-Mode: navigate
 Range: bytes=0-3
 Via: 1.1 localhost
+Connection: cookie
+Transfer_Encoding: chunked
+Content_Length: 4
+HTTP_COOKIE: token=x
+X-Forwarded-Path-Info: /open/page
+X-Envoy-Original-Path: /open/page
+Destination: /open/page
 """.strip().splitlines(),
     b"Origin: http://localhost\r\nAccess-Control-Request-Method: GET",
     b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
+    b"Upgrade: tunnel\r\nConnection: upgrade",
+    b"Cookie: token=x\r\ncOOKIE: refreshToken=y",
 )
 
 HOSTS = (
@@ -200,6 +231,8 @@ pub /pub/admin
 OPEN = b"GET /open/page HTTP/1.1\r\nHost: localhost\r\n\r\n"
 ADMIN = b"GET /admin HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\nConnection: close\r\n\r\n"
 CHUNKED = b"POST /open/page HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+UPGRADED = b"GET TARGET HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+UPGRADED += b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n"
 POSTED = b"POST /open/page HTTP/1.1\r\nHost: localhost\r\n"
 
 # Several requests in one go, requests in bodies, and what two parsers cut in two ways.
@@ -234,6 +267,21 @@ STREAMS = {
     "CONNECT": b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
     "CONNECT a path": b"CONNECT /admin HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
     "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/1.0 without Host": b"GET /admin HTTP/1.0\r\nCOOKIE\r\n\r\n",
+    "HTTP/1.0, pipelined": OPEN.replace(b"1.1", b"1.0") + ADMIN.replace(b"1.1", b"1.0"),
+    "HTTP/1.0, chunked": CHUNKED.replace(b"1.1", b"1.0") + b"\r\n0\r\n\r\n" + ADMIN,
+    "GET with a chunked body": CHUNKED.replace(b"POST", b"GET") + b"\r\n0\r\n\r\n" + ADMIN,
+    "FOO with a chunked body": CHUNKED.replace(b"POST", b"FOO") + b"\r\n0\r\n\r\n" + ADMIN,
+    "HEAD with a chunked body": CHUNKED.replace(b"POST", b"HEAD") + b"\r\n0\r\n\r\n" + ADMIN,
+    "cookies in the trailers": CHUNKED.replace(b"/open/page", b"/admin")
+    + b"Trailer: Cookie\r\n\r\n0\r\nCOOKIE\r\n\r\n",
+    "a chunk of a negative size": CHUNKED + b"\r\n-1\r\n\r\n" + ADMIN,
+    "a chunk's extension with a line feed": CHUNKED + b"\r\n0;\n\r\n\r\n" + ADMIN,
+    "an upgrade to HTTP/2": UPGRADED.replace(b"TARGET", b"/admin"),
+    "an upgrade to HTTP/2, then protected": UPGRADED.replace(b"TARGET", b"/open/page")
+    + http2.asked(plain_fields(b"/admin"), stream=3),
+    "an upgrade refused, then protected": OPEN.replace(b"\r\n\r\n", b"\r\nUpgrade: x\r\n\r\n")
+    + ADMIN,
     "two lines of cookies": b"GET /admin HTTP/1.1\r\nHost: localhost\r\nCookie: token=x\r\n"
     b"Cookie: refreshToken=y\r\nCOOKIE\r\nConnection: close\r\n\r\n",
 }  # fmt: skip
@@ -306,8 +354,96 @@ def socket_knocks() -> Iterator[Knock]:
         headers = own + b"X-Matrix-Root: " + root + b"\r\n"
         name = f"WebSocket {target.decode()} with root_path {root.decode()}"
         yield Knock(target, headers=headers, name=name)
-    for method in (b"POST", b"get", b"OPTIONS"):
+    for method in (b"POST", b"get", b"OPTIONS", b"CONNECT", b"FOO"):
         yield Knock(b"/ws", method=method, headers=own, name=f"WebSocket by {method.decode()}")
+    for line in own.removeprefix(HOST).splitlines(keepends=True):
+        if b"Upgrade: websocket" not in line:
+            name = f"WebSocket without {line.split(b':')[0].decode()}"
+            yield Knock(b"/ws", headers=own.replace(line, b""), name=name)
+    for line in (
+        b"Sec-WebSocket-Version: 8\r\n",
+        b"Origin: null\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+    ):
+        name = f"WebSocket with {line.strip().decode()}"
+        yield Knock(b"/ws", headers=own + line, name=name)
+    yield Knock(b"/ws", version=b"HTTP/1.0", headers=own, name="WebSocket by HTTP/1.0")
 
 
 SOCKET_KNOCKS: Sequence[Knock] = tuple(socket_knocks())
+
+
+FIELDS = plain_fields(b"/admin")
+OPEN_FIELDS = plain_fields(b"/open/page")
+
+# What HTTP/1.1 has no word for: pseudo-headers that are missing, doubled, late or made up, and
+# what the versions in between spell in another way.
+FIELDS_OF: dict[str, http2.Fields] = {
+    "a second :path that is public": (*FIELDS, (b":path", b"/open/page")),
+    "a second :path that is protected": (*OPEN_FIELDS, (b":path", b"/admin")),
+    ":path behind a header": (*OPEN_FIELDS[:3], (b"x", b"y"), (b":path", b"/admin")),
+    "no :path": FIELDS[:3],
+    "no :authority": (*FIELDS[:2], *FIELDS[3:]),
+    "no :scheme": (FIELDS[0], *FIELDS[2:]),
+    "no :method": FIELDS[1:],
+    "a second :method": (*FIELDS, (b":method", b"OPTIONS")),
+    "a pseudo-header of no meaning": (*FIELDS, (b":user", b"ada")),
+    "another scheme": (FIELDS[0], (b":scheme", b"file"), *FIELDS[2:]),
+    "a scheme with a path": (FIELDS[0], (b":scheme", b"http://localhost/open/page?"), *FIELDS[2:]),
+    "a path in :authority": (*FIELDS[:2], (b":authority", b"localhost/open/page?"), FIELDS[3]),
+    "userinfo in :authority": (*FIELDS[:2], (b":authority", b"open@localhost"), FIELDS[3]),
+    "an empty :authority": (*FIELDS[:2], (b":authority", b""), FIELDS[3]),
+    "another Host": (*FIELDS, (b"host", b"evil.example")),
+    "two Hosts": (*FIELDS, (b"host", b"localhost"), (b"host", b"evil.example")),
+    "a name in upper case": (*FIELDS, (b"X-Original-URL", b"/open/page")),
+    "X-Original-URL": (*FIELDS, (b"x-original-url", b"/open/page")),
+    "a line in a value": (*FIELDS, (b"x", b"a\r\ncookie: token=x")),
+    "a request in a value": (*FIELDS, (b"x", b"a\r\n\r\nGET /admin HTTP/1.1\r\n\r\n")),
+    "a line in a name": (*FIELDS, (b"x\r\ny", b"z")),
+    "NUL in a value": (*FIELDS, (b"x", b"\x00")),
+    "a line in the method": ((b":method", b"GET /admin HTTP/1.1\r\nx: "), *OPEN_FIELDS[1:]),
+    "Connection": (*FIELDS, (b"connection", b"upgrade"), (b"upgrade", b"h2c")),
+    "Transfer-Encoding": (*FIELDS, (b"transfer-encoding", b"chunked")),
+    "a Content-Length of what does not come": (*FIELDS, (b"content-length", b"9")),
+    "cookies in many fields": (*FIELDS, *[(b"cookie", b"a=%d" % one) for one in range(9)]),
+    "CONNECT": ((b":method", b"CONNECT"), (b":authority", b"localhost")),
+    "CONNECT with a path": ((b":method", b"CONNECT"), *FIELDS[1:]),
+    "CONNECT by a protocol of no meaning": (
+        (b":method", b"CONNECT"),
+        (b":protocol", b"tunnel"),
+        *FIELDS[1:],
+    ),
+}
+
+
+def socket_fields(path: bytes) -> http2.Fields:
+    """Of a handshake in HTTP/2 (RFC 8441)."""
+    return (
+        *((b":method", b"CONNECT"), (b":protocol", b"websocket"), *plain_fields(path)[1:]),
+        *((b"sec-websocket-version", b"13"), (b"origin", b"http://localhost:8000")),
+    )
+
+
+def http2_knocks() -> Iterator[Knock]:
+    def knock(fields: http2.Fields, name: str, *, reaches: bool = False) -> Knock:
+        return Knock(b"", fields=fields, name=f"HTTP/2 {name}", reaches=reaches)
+
+    for target in PLAIN:
+        yield knock(plain_fields(target), target.decode(), reaches=True)
+    for target in (*TARGETS, b"/open/page /admin", b"/admin\x00", b"/open\r\n/../admin"):
+        yield knock(plain_fields(target), f"{target.decode('latin-1')!a}")
+    for method in METHODS:
+        name = f"{method[:40].decode('latin-1')!a} /admin"
+        yield knock(plain_fields(b"/admin", method), name)
+    for root, target in ROOTED:
+        name = f"{target.decode()} with root_path {root.decode()}"
+        yield knock((*plain_fields(target), (b"x-matrix-root", root)), name)
+    for name, target in LONG.items():
+        yield knock(plain_fields(target), name)
+    for name, fields in FIELDS_OF.items():
+        yield knock(fields, name)
+    for target in (b"/ws", b"/mounted/ws", *SOCKET_TARGETS):
+        yield knock(socket_fields(target), f"WebSocket {target.decode()!a}")
+
+
+HTTP2_KNOCKS: Sequence[Knock] = tuple(http2_knocks())

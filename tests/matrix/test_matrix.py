@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from tests.matrix.cells import CELLS, FRAMEWORKS, NOT_POSSIBLE, Outcome, run_in_vain
+from tests.matrix.cells import CELLS, FRAMEWORKS, NOT_POSSIBLE, SPEAK_HTTP2, Outcome, run_in_vain
 from tests.matrix.table import PAGE
-from tests.matrix.targets import KNOCKS, SOCKET_KNOCKS
+from tests.matrix.targets import HTTP2_KNOCKS, KNOCKS, SOCKET_KNOCKS
 from tests.servers.launching import SERVERS
 
 pytestmark = pytest.mark.servers
@@ -29,6 +29,9 @@ def test_no_stranger_reaches_a_protected_handler(outcome: Outcome) -> None:
     assert len(outcome.members.reached) > 60
     assert outcome.strangers.by_server < len(KNOCKS) / 3
     assert outcome.strangers.by_guard > len(KNOCKS) / 2
+    if outcome.cell[0] in SPEAK_HTTP2:
+        assert len(outcome.http2_of_members.reached) > 40
+        assert outcome.http2.by_guard > len(HTTP2_KNOCKS) / 2
 
 
 @pytest.mark.parametrize("cell", NOT_POSSIBLE, ids="-".join)
@@ -42,7 +45,9 @@ def test_what_is_not_possible_opens_nothing(cell: tuple[str, str]) -> None:
 def test_the_requests_are_many_and_differ() -> None:
     assert len(KNOCKS) == len({knock.sent() for knock in KNOCKS}) > 250
     assert len(SOCKET_KNOCKS) == len({knock.sent() for knock in SOCKET_KNOCKS}) > 60
-    assert len({knock.told for knock in (*KNOCKS, *SOCKET_KNOCKS)}) > 310
+    assert len(HTTP2_KNOCKS) == len({knock.sent() for knock in HTTP2_KNOCKS}) > 300
+    every = (*KNOCKS, *SOCKET_KNOCKS, *HTTP2_KNOCKS)
+    assert len(every) == len({knock.told for knock in every})
 
 
 def test_the_page_has_a_row_for_each_cell() -> None:
