@@ -39,6 +39,7 @@ FOREIGN: dict[str, dict[str, str]] = {
     "a sandboxed frame": {"origin": "null"},
     "only a referer": {"referer": "https://evil.test/page"},
     "nothing but a form's type": {"content-type": "text/plain"},
+    "a Host of its choice": {"host": "evil.test", "origin": "https://evil.test"},
 }
 
 
@@ -96,7 +97,7 @@ async def call(browser: Browser, route: Route, **more: Any) -> httpx2.Response:
 @pytest.mark.parametrize("route", named(UNSAFE))
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN.keys())
 async def test_another_site_changes_nothing(route: Route, headers: dict[str, str]) -> None:
-    """X-01, X-02, X-04: with the owner's cookies, and without any."""
+    """X-01, X-02, X-04, X-09: with the owner's cookies, and without any."""
     store = WatchedStore(MemoryStore())
     async with world(store=store) as town:
         await town.person("ada")
@@ -210,7 +211,7 @@ async def test_a_body_is_json_and_small(route: Route) -> None:
 
 
 async def test_other_methods_are_refused_with_those_that_are_not() -> None:
-    """N-16, X-05."""
+    """N-16, X-05, X-07: no GET, HEAD or OPTIONS does what a POST is for."""
     allowed: dict[str, set[str]] = {}
     for route in ROUTES:
         allowed.setdefault(route.path, set()).add(route.method)
@@ -224,6 +225,8 @@ async def test_other_methods_are_refused_with_those_that_are_not() -> None:
                     answer = await browser.api(method, path.replace("{id}", "x"))
                     assert code_of(answer) == (405, "method_not_allowed"), (method, path)
                     assert set(answer.headers["allow"].split(", ")) == methods
+                if "GET" not in methods:
+                    assert (await browser.api("HEAD", path)).status_code == 405
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/login/", "/sessions/x/y", "/Login", "/profile/"])

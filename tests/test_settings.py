@@ -218,7 +218,9 @@ def test_the_message_lists_the_problems() -> None:
         ),
         pytest.param("trusted_origins", {"trusted_origins": "*"}, id="everybody"),
         pytest.param("trusted_origins", {"trusted_origins": "null"}, id="null"),
-        pytest.param("trusted_origins", {"cookie_samesite": "none"}, id="none, and for nobody"),
+        pytest.param(
+            "trusted_origins", {"cookie_samesite": "none"}, id="C-02 none, and for nobody"
+        ),
         pytest.param("trusted_proxies", {"trusted_proxies": "*"}, id="every proxy"),
         pytest.param("trusted_proxies", {"trusted_proxies": "10.0.0.1/8"}, id="host bits"),
         pytest.param("trusted_proxies", {"trusted_proxies": "0.0.0.0/0"}, id="I-07 everybody"),
@@ -244,7 +246,7 @@ def test_what_is_wrong_is_told_by_its_name(name: str, changes: dict[str, Any]) -
     ("name", "changes"),
     [
         pytest.param("cookie_prefix", {"cookie_prefix": "__Host-"}, id="a prefix over http"),
-        pytest.param("cookie_samesite", {"cookie_samesite": "none"}, id="none over http"),
+        pytest.param("cookie_samesite", {"cookie_samesite": "none"}, id="C-02 none over http"),
     ],
 )
 def test_what_is_wrong_over_http(name: str, changes: dict[str, Any]) -> None:

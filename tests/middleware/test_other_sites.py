@@ -26,6 +26,7 @@ def guarded(here: World) -> tuple[AuthMiddleware, App]:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "post", "FOO"])
 async def test_they_change_nothing_on_protected_paths(method: str) -> None:
+    """SECURITY X-01, X-02, X-05."""
     async with world() as here:
         guard, app = guarded(here)
         tokens = await visitor(here)
