@@ -216,5 +216,5 @@ def test_what_is_remembered_changes_no_answer(story: list[Asked]) -> None:
 def test_nobody_gets_in_by_what_another_request_left_behind(
     story: list[Asked], let_in: int
 ) -> None:
-    """SECURITY T-18, C-07."""
+    """SECURITY T-17, T-18, C-07."""
     assert anyio.run(alike, story) == let_in
