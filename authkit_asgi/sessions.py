@@ -26,12 +26,15 @@ from authkit_asgi.events import (
 )
 from authkit_asgi.flights import Flights
 from authkit_asgi.revocations import ROLE_EPOCH, Revocations
-from authkit_asgi.settings import Settings
-from authkit_asgi.store import Store, Table
+from authkit_asgi.settings import DAY, Settings
+from authkit_asgi.store import Store, Table, Value
 
 TOKEN_ID_BYTES = 9  # no two tokens of one generation may share their id
 REPLACED = "replaced"  # by another sign-in in the same browser
 MAX_SESSIONS = 100  # of one account: the list that a person can be shown, and end
+# A row may stay that much longer than it is needed: then a refresh writes to the index over
+# `purge_at` once a day only, and otherwise to the row alone.
+PURGE_SLACK = DAY
 
 SESSIONS = Table(
     name="sessions",
@@ -350,22 +353,25 @@ class Sessions:
         self, session: Session, user: User, visitor: Visitor, now: float, *, parent: str | None
     ) -> Session | None:
         idle_expires_at = min(now + self._idle(session.remember), session.expires_at)
+        change: dict[str, Value] = {
+            "generation": session.generation + 1,
+            "confirmed": max(session.confirmed, session.generation),
+            "parent": parent,
+            "rotated_at": now,
+            "last_seen_at": now,
+            "idle_expires_at": idle_expires_at,
+            "epoch": user.epoch,
+            "user_agent": visitor.user_agent or session.user_agent,
+            "ip": visitor.ip or session.ip,
+        }
+        needed_until = idle_expires_at + self._afterlife
+        if session.purge_at is None or session.purge_at < needed_until:
+            change["purge_at"] = needed_until + PURGE_SLACK
         return await self._store.swap(
             SESSIONS,
             session.id,
             expect={"generation": session.generation, "closed_at": None},
-            change={
-                "generation": session.generation + 1,
-                "confirmed": max(session.confirmed, session.generation),
-                "parent": parent,
-                "rotated_at": now,
-                "last_seen_at": now,
-                "idle_expires_at": idle_expires_at,
-                "purge_at": idle_expires_at + self._afterlife,
-                "epoch": user.epoch,
-                "user_agent": visitor.user_agent or session.user_agent,
-                "ip": visitor.ip or session.ip,
-            },
+            change=change,
         )
 
     async def _reused(self, session: Session, visitor: Visitor, now: float) -> Refreshed:

@@ -28,7 +28,7 @@ import jwt
 
 from authkit_asgi.accounts import USERS
 from authkit_asgi.core.rotation import Session
-from authkit_asgi.core.tokens import ACCESS, CLOCK_SKEW, REFRESH
+from authkit_asgi.core.tokens import ACCESS, REFRESH
 from authkit_asgi.sessions import SESSIONS
 from authkit_asgi.settings import DAY
 from authkit_asgi.store import Store
@@ -94,7 +94,8 @@ class Chain:
         self.token = done.pair.refresh.encode()
 
     async def statements(self) -> None:
-        """Exactly what a refresh asks of the store, and nothing else."""
+        """Exactly what a refresh asks of the store, and nothing else; but for once a day, when it
+        moves `purge_at` as well."""
         self.now += 1
         store = self.house.store
         session = await store.get(SESSIONS, self.session.id)
@@ -112,7 +113,6 @@ class Chain:
                 "rotated_at": self.now,
                 "last_seen_at": self.now,
                 "idle_expires_at": self.now + 7 * DAY,
-                "purge_at": self.now + 7 * DAY + 3600 + CLOCK_SKEW,
                 "epoch": user.epoch,
                 "user_agent": LAPTOP.user_agent,
                 "ip": LAPTOP.ip,
@@ -293,7 +293,6 @@ def rotation(generation: int) -> dict[str, Any]:
         "rotated_at": now,
         "last_seen_at": now,
         "idle_expires_at": now + 7 * DAY,
-        "purge_at": now + 8 * DAY,
         "epoch": 0,
         "user_agent": LAPTOP.user_agent,
         "ip": LAPTOP.ip,

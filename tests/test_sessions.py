@@ -393,6 +393,20 @@ async def test_a_row_is_kept_as_long_as_a_token_of_it_may_live(house: House, ada
     assert ((await house.row(session.id)).purge_at or 0) > START + 2 * DAY + HOUR
 
 
+async def test_refreshes_of_one_day_leave_the_index_over_rows_that_are_over_alone(
+    house: House, ada: User
+) -> None:
+    session, pair = await house.opened(ada)
+    moves: list[float | None] = []
+    for hour in range(1, 49):
+        pair = await house.moved_on(pair, now=START + hour * HOUR)
+        row = await house.row(session.id)
+        assert row.ends_at + HOUR < (row.purge_at or 0) < row.ends_at + 2 * DAY
+        if row.purge_at not in moves:
+            moves.append(row.purge_at)
+    assert len(moves) == 2
+
+
 # --- the account --------------------------------------------------------------------------------
 
 
