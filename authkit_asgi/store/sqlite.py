@@ -2,7 +2,8 @@
 
 One thread writes and one reads, each with its own connection. What waits while the writer is busy
 shares the next transaction, so sixteen writers pay for one fsync; a verb is answered once that is
-committed. In WAL mode the reader never waits for a writer, here or in another process.
+committed. In WAL mode the reader never waits for a writer, here or in another process. A third
+thread carries what was written over from the log to the file, beside the commits.
 """
 
 # Names cannot be bound as values: those in SQL here passed `identifier`. Values are bound.
@@ -26,6 +27,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Literal, TypeVar
 
+import anyio
 import anyio.to_thread
 
 from authkit_asgi.errors import StoreUnavailable
@@ -47,14 +49,23 @@ GROUP = 128  # verbs that share one transaction, at most
 PAUSE = 0.005  # seconds between two tries: some locks are refused at once
 LINGER = 60.0  # seconds that a counter outlives its end: clocks of workers differ
 
+CARRIED = 512  # verbs that write, from one carrying over to the next: about a thousand pages
+OUTRUN = 4 * CARRIED  # while a slow disk is at that: then each waits for it, as long as for a lock
+# Pages of the log (32 MB) from which on a commit carries over what is left, and whoever is in line
+# waits for the disk thrice. The log begins anew only when nothing of it is left, and while writers
+# never pause, more is written meanwhile.
+LONGEST_LOG = "PRAGMA wal_autocheckpoint = 8000"
+
 # KiB at most for each connection: the inner pages of the indexes over millions of rows. With the
 # usual 2000, finding a row reads them from the file again and again.
 CACHE = "PRAGMA cache_size = -16000"
+LOG = ("PRAGMA journal_mode = WAL", LONGEST_LOG)
 WRITER = {
-    "full": (CACHE, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"),
-    "normal": (CACHE, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL"),
+    "full": (CACHE, *LOG, "PRAGMA synchronous = FULL"),
+    "normal": (CACHE, *LOG, "PRAGMA synchronous = NORMAL"),
 }
 READER = (CACHE, "PRAGMA query_only = ON")
+CARRIER = ("PRAGMA synchronous = FULL",)  # waits for the disk, whatever the writer does
 
 COUNTERS, HISTORY = own_tables("authkit_")
 READ_COUNTER = "SELECT value FROM authkit_counters WHERE name = ? AND expires_at > ?"
@@ -91,6 +102,9 @@ class SqliteStore:
         self._shapes: dict[str, _Shape[Any]] = {}
         self._writer: _Clerk | None = None
         self._reader: _Clerk | None = None
+        self._carrier: _Clerk | None = None
+        self._carrying: Future[None] | None = None
+        self._written = 0
 
     @classmethod
     def from_url(cls, url: str) -> SqliteStore:
@@ -111,6 +125,7 @@ class SqliteStore:
         if self._writer is None or self._reader is None:
             self._writer = _Clerk(_Link(self._path, WRITER[self._durability]), "BEGIN IMMEDIATE")
             self._reader = _Clerk(_Link(self._path, READER), "BEGIN")
+            self._carrier = _Clerk(_Link(self._path, CARRIER))
         # First without the lock, which another process may hold for long.
         if await self._read(lambda connection: _planned(connection, shapes)):
             await result_of(self._writer.ask(partial(_migrate, shapes=shapes), MAKING))
@@ -133,8 +148,9 @@ class SqliteStore:
         ]
 
     async def close(self) -> None:
-        clerks = [clerk for clerk in (self._reader, self._writer) if clerk is not None]
-        self._reader = self._writer = None
+        all_clerks = (self._carrier, self._reader, self._writer)
+        clerks = [clerk for clerk in all_clerks if clerk is not None]
+        self._carrier = self._reader = self._writer = None
         for clerk in clerks:
             clerk.end()
         for clerk in clerks:
@@ -250,9 +266,17 @@ class SqliteStore:
         return await result_of(self._reader.ask(work))
 
     async def _write(self, work: Work[T]) -> T:
-        if self._writer is None:
+        if self._writer is None or self._carrier is None:
             raise StoreUnavailable
-        return await result_of(self._writer.ask(work))
+        self._written += 1
+        if self._written >= CARRIED and (self._carrying is None or self._carrying.done()):
+            self._written = 0
+            self._carrying = self._carrier.ask(_carry_over)
+        answer = self._writer.ask(work)
+        if self._carrying is not None and self._written >= OUTRUN:
+            with anyio.move_on_after(LOCK_WAIT), suppress(StoreUnavailable):
+                await result_of(self._carrying)
+        return await result_of(answer)
 
 
 class _Shape(Generic[R]):
@@ -337,6 +361,11 @@ def _taken(error: sqlite3.IntegrityError) -> Exception:
     """`Taken`, out of the message: "UNIQUE constraint failed: users.email_key"."""
     _, unique, place = str(error).partition("UNIQUE constraint failed: ")
     return Taken(place.partition(".")[2]) if unique else error
+
+
+def _carry_over(connection: sqlite3.Connection) -> None:
+    """Waits for no other connection, nor makes one wait."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _make_file(path: Path) -> None:
@@ -533,9 +562,10 @@ class _Job:
 
 
 class _Clerk:
-    """A thread that does what it is asked, in order: all that waits in one transaction."""
+    """A thread that does what it is asked, in order: all that waits in one transaction, where
+    `begin` says how one begins."""
 
-    def __init__(self, link: _Link, begin: str) -> None:
+    def __init__(self, link: _Link, begin: str | None = None) -> None:
         self._link = link
         self._begin = begin
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
@@ -614,9 +644,11 @@ class _Clerk:
 
     def _transact(self, jobs: list[_Job]) -> list[Callable[[], None]]:
         connection = self._link.connection()
-        connection.execute(self._begin)
+        if self._begin:
+            connection.execute(self._begin)
         replies = [job.attempt(connection) for job in jobs]
-        connection.execute("COMMIT")
+        if self._begin:
+            connection.execute("COMMIT")
         return replies
 
 

@@ -21,8 +21,8 @@ import anyio
 import pytest
 
 from authkit_asgi.errors import StoreUnavailable
-from authkit_asgi.store import Table, Taken
-from authkit_asgi.store.sqlite import SqliteStore
+from authkit_asgi.store import Table, Taken, sqlite
+from authkit_asgi.store.sqlite import CARRIED, LOCK_WAIT, SqliteStore
 from authkit_asgi.testing.store_suite import ADA, BOB, PETS, TABLES, Pet
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -45,6 +45,16 @@ def path(tmp_path: Path) -> Path:
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
     path.parent.mkdir()
     store = SqliteStore(path)
+    await store.open(TABLES)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def hasty(path: Path) -> AsyncIterator[SqliteStore]:
+    """One that waits for no disk."""
+    path.parent.mkdir()
+    store = SqliteStore(path, durability="normal")
     await store.open(TABLES)
     yield store
     await store.close()
@@ -258,6 +268,84 @@ async def test_counters_that_are_over_go_away(store: SqliteStore, path: Path) ->
         assert connection.execute("SELECT name FROM authkit_counters").fetchall() == [("another",)]
 
 
+# The log
+
+
+async def test_what_was_written_is_carried_over_to_the_file(hasty: SqliteStore, path: Path) -> None:
+    await hasty.close()  # which carries over too: the tables, here
+    await hasty.open(TABLES)
+    before = size(path)
+    for number in range(CARRIED):
+        await hasty.insert(PETS, Pet(id=str(number), name="x" * 100))
+    until = time.monotonic() + 10
+    while size(path) == before:
+        assert time.monotonic() < until
+        await anyio.sleep(0.02)
+
+
+def fails() -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def takes_long() -> None:
+    time.sleep(0.3)
+
+
+@pytest.mark.parametrize("work", [fails, takes_long])
+async def test_nobody_waits_for_what_is_carried_over(
+    hasty: SqliteStore, monkeypatch: pytest.MonkeyPatch, work: Callable[..., object]
+) -> None:
+    carried = threading.Event()
+
+    def carry_over(connection: sqlite3.Connection) -> None:
+        carried.set()
+        work()
+
+    monkeypatch.setattr(sqlite, "_carry_over", carry_over)
+    await hasty.insert(PETS, Pet(id="shared", age=0))
+    slowest = 0.0
+    for age in range(CARRIED):
+        began = time.monotonic()
+        assert await hasty.swap(PETS, "shared", expect={"age": age}, change={"age": age + 1})
+        slowest = max(slowest, time.monotonic() - began)
+    assert carried.wait(5)
+    assert slowest < 0.3
+
+
+async def test_who_outruns_a_slow_disk_waits_for_it_and_not_for_ever(
+    hasty: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_written = threading.Event()
+    monkeypatch.setattr(sqlite, "CARRIED", 1)
+    monkeypatch.setattr(sqlite, "OUTRUN", 2)
+    monkeypatch.setattr(sqlite, "_carry_over", lambda connection: is_written.wait(10))
+    took = []
+    for number in range(5):
+        began = time.monotonic()
+        await hasty.insert(PETS, Pet(id=str(number)))
+        took.append(time.monotonic() - began)
+    assert took[0] < LOCK_WAIT
+    assert all(LOCK_WAIT <= one < ALMOST_TWO_SECONDS for one in took[2:])
+    is_written.set()
+    assert await hasty.count(PETS, {}) == 5
+
+
+async def test_the_log_stays_within_bounds_while_writers_never_pause(
+    hasty: SqliteStore, path: Path
+) -> None:
+    writers, times, length = 16, 1000, 12_000
+
+    async def write(id: str) -> None:
+        await hasty.insert(PETS, Pet(id=id))
+        for number in range(times):
+            assert await hasty.swap(PETS, id, expect={}, change={"name": str(number % 10) * length})
+
+    async with anyio.create_task_group() as tasks:
+        for writer in range(writers):
+            tasks.start_soon(write, str(writer))
+    assert size(path.with_name("rows.db-wal")) < writers * times * length / 2
+
+
 # Opening and closing
 
 
@@ -390,6 +478,10 @@ async def together(*calls: Callable[[], Any]) -> list[object]:
         for number in range(len(calls)):
             tasks.start_soon(one, number)
     return answers
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
 
 
 async def late(seconds: float, call: Callable[[], Any]) -> object:
