@@ -119,8 +119,8 @@ class Storm:
         while True:
             status = await answer(self._app, {**scope, "method": "POST"}, self._body)
             done.append(status)
-            if status != 200:
-                await asyncio.sleep(0.05)
+            # A server reads each request in a step of its own, and others have their turn between.
+            await asyncio.sleep(0.05 if status != 200 else 0)
 
 
 async def answer(app: App, scope: dict[str, Any], body: bytes) -> int:
