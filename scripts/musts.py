@@ -34,20 +34,21 @@ def proofs(tests: Path, sections: str) -> Iterator[tuple[str, str]]:
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        for test, around in _tests(tree):
-            name = f"{path.relative_to(tests.parent)}::{test.name}"
+        for test, place, around in _tests(tree):
+            name = f"{path.relative_to(tests.parent)}::{place}{test.name}"
             for identifier in sorted(set(pattern.findall("\n".join(_words(test, around, cases))))):
                 yield identifier, name
 
 
-def _tests(tree: ast.Module) -> Iterator[tuple[Function, str]]:
-    """Each test function, with the docstring of the class around it."""
+def _tests(tree: ast.Module) -> Iterator[tuple[Function, str, str]]:
+    """Each test function, with the name of the class around it, as pytest writes it, and with that
+    one's docstring."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             said = ast.get_docstring(node) or ""
-            yield from ((one, said) for one in node.body if _is_test(one))
+            yield from ((one, f"{node.name}::", said) for one in node.body if _is_test(one))
         elif _is_test(node):
-            yield node, ""
+            yield node, "", ""
 
 
 def _is_test(node: ast.AST) -> bool:

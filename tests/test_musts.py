@@ -36,6 +36,9 @@ def test_other(x):
     assert x != "T-03"
 def helper():
     '''T-03.'''
+class TestMore:
+    '''T-02.'''
+    def test_more(self): ...
 """
 
 
@@ -56,3 +59,4 @@ def test_a_gap_is_found(known: list[str], complaint: str, tmp_path: Path) -> Non
     found = musts(tmp_path)
     assert found.returncode == bool(complaint)
     assert complaint in found.stderr
+    assert ("tests/test_case.py::TestMore::test_more" in found.stdout) == ("T-02" in known)
