@@ -331,7 +331,12 @@ def _specificity(pattern: str) -> tuple[bool, int]:
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    """As the laxest file systems read it: in any case, however letters are composed, and as Windows
+    does, without a colon and what follows it, and without dots and blanks at a segment's end."""
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    if "." in text or " " in text or ":" in text:
+        text = "/".join(part.partition(":")[0].rstrip(". ") for part in text.split("/"))
+    return text
 
 
 def _parted(protected: Iterable[str | Rule]) -> tuple[list[str], list[tuple[str, Demand]]]:

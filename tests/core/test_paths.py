@@ -345,6 +345,34 @@ def test_what_is_closed_is_closed_in_every_case(
     assert rules.match(f"/root{path}", "/root") is access
 
 
+SECRETS = PathRules(
+    public=["/s/*"], protected=["/s/secret.txt", Rule("/s/closed/*", verified=True), "/s/end./x"]
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "access"),
+    [
+        pytest.param("/s/secret.txt.", PROTECTED, id="a dot at the end"),
+        pytest.param("/s/SECRET.txt. .", PROTECTED, id="dots and blanks at the end"),
+        pytest.param("/s/secret.txt::$DATA", PROTECTED, id="a stream of a file"),
+        pytest.param("/s/closed /x", PROTECTED, id="a blank within"),
+        pytest.param("/s/closed:x/x", PROTECTED, id="a stream within"),
+        pytest.param("/s/end/x", PROTECTED, id="a pattern with such a name"),
+        pytest.param("/s/secret.txt.bak", PUBLIC, id="another file"),
+        pytest.param("/s/a:b", PUBLIC, id="a name that nobody closes"),
+        pytest.param("/s/" + ". " * 50_000 + "x", PUBLIC, id="at once, however long it is"),
+    ],
+)
+def test_what_is_closed_is_closed_by_the_names_that_windows_has_for_it(
+    path: str, access: Access
+) -> None:
+    """SECURITY P-09: `secret.txt.` opens the file `secret.txt` there."""
+    assert SECRETS.match(path) is access
+    assert SECRETS.match(f"/root{path}", "/root") is access
+    assert (SECRETS.ruling(path)[1] is not None) == path.startswith("/s/closed")
+
+
 def test_the_kits_own_rules_are_checked_too() -> None:
     with pytest.raises(ValueError, match=re.escape("sessions/{id}")):
         PathRules().with_own({"/api/users/sessions/{id}": PROTECTED})
