@@ -257,7 +257,7 @@ class PathRules:
         """Where a router or a file system does not tell upper from lower case, `/x/PRIVATE` is
         `/x/private`. A pattern that closes the one closes the other, unless a pattern more specific
         opens it to the letter (SECURITY P-09)."""
-        if self._is_folded and _folded(path) == path:
+        if path in self._exact or (self._is_folded and _folded(path) == path and ":" not in path):
             return None
         decides = _specificity(self._naming(path) or "*")
         covering = (rule for rule in self._closing if _covers(rule, path))
@@ -319,11 +319,16 @@ def safe_next(value: object) -> str | None:
 
 def _covers(pattern: str, path: str) -> bool:
     """Whether a rule's demand holds for `path`. As wide as any router or file system may read it:
-    in upper or lower case, with or without a slash at its end (SECURITY P-08, P-09)."""
+    in upper or lower case, with or without a slash at its end, and by the names that Windows has
+    for a file, where `x:y` is a part of the file `x` (SECURITY P-08, P-09)."""
     pattern, path = _folded(pattern), _folded(path)
+    readings = [path]
+    if ":" in path:
+        readings.append(_folded("/".join(part.partition(":")[0] for part in path.split("/"))))
     if pattern[-1] != "*":
-        return path in (pattern, f"{pattern}/", pattern.removesuffix("/") or "/")
-    return path.startswith(pattern[:-1]) and path != "/"
+        names = (pattern, f"{pattern}/", pattern.removesuffix("/") or "/")
+        return any(one in names for one in readings)
+    return path != "/" and any(one.startswith(pattern[:-1]) for one in readings)
 
 
 def _specificity(pattern: str) -> tuple[bool, int]:
@@ -331,11 +336,11 @@ def _specificity(pattern: str) -> tuple[bool, int]:
 
 
 def _folded(text: str) -> str:
-    """As the laxest file systems read it: in any case, however letters are composed, and as Windows
-    does, without a colon and what follows it, and without dots and blanks at a segment's end."""
+    """As lax file systems read it: in any case, however letters are composed, and without dots and
+    blanks at a segment's end."""
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    if "." in text or " " in text or ":" in text:
-        text = "/".join(part.partition(":")[0].rstrip(". ") for part in text.split("/"))
+    if "." in text or " " in text:
+        text = "/".join(part.rstrip(". ") for part in text.split("/"))
     return text
 
 

@@ -329,6 +329,9 @@ def test_the_kits_own_rules_win_over_the_apps() -> None:
             id="opened to the letter by a more specific one",
         ),
         pytest.param(
+            PathRules(public=["/Docs"], protected=["/docs"]), "/Docs", PUBLIC, id="named itself"
+        ),
+        pytest.param(
             PathRules(public=["/docs/v1/*"], protected=["/docs/*"]),
             "/docs/v1/X",
             PUBLIC,
@@ -346,7 +349,13 @@ def test_what_is_closed_is_closed_in_every_case(
 
 
 SECRETS = PathRules(
-    public=["/s/*"], protected=["/s/secret.txt", Rule("/s/closed/*", verified=True), "/s/end./x"]
+    public=["/s/*"],
+    protected=[
+        "/s/secret.txt",
+        Rule("/s/closed/*", verified=True),
+        "/s/end./x",
+        "/s/items:batch",
+    ],
 )
 
 
@@ -362,6 +371,9 @@ SECRETS = PathRules(
         pytest.param("/s/secret.txt.bak", PUBLIC, id="another file"),
         pytest.param("/s/a:b", PUBLIC, id="a name that nobody closes"),
         pytest.param("/s/" + ". " * 50_000 + "x", PUBLIC, id="at once, however long it is"),
+        pytest.param("/s/items", PUBLIC, id="no file of a stream"),
+        pytest.param("/s/items:batch", PROTECTED, id="a pattern with a colon"),
+        pytest.param("/s/ITEMS:BATCH", PROTECTED, id="a pattern with a colon, in another case"),
     ],
 )
 def test_what_is_closed_is_closed_by_the_names_that_windows_has_for_it(
