@@ -38,7 +38,11 @@ def site_of(app: Any) -> Site:
     """Raises `UnknownApp`, where there is no guard, or its routes cannot be read."""
     rules, inner, beside = _guarded(app)
     own = tuple(found for one, prefix in beside for found in walked(one, prefix))
-    routes = tuple(walked(inner, ""))
+    try:
+        routes = tuple(walked(inner, ""))
+    except Exception as error:  # a URLconf that cannot be imported, say
+        why = f"{type(error).__name__}: {error}"
+        raise UnknownApp(f"The routes of {_name(inner)} cannot be read: {why}") from error
     if not any(_reader(one) for one in _layers(inner)):
         raise UnknownApp(
             f"The routes of {_name(inner)} cannot be read: "

@@ -504,12 +504,17 @@ def test_an_app_that_a_factory_makes(tmp_path: Path) -> None:
         ("factories:fails()", "factories:fails() makes no app: KeyError: 'colour'"),
         ("factories:takes()", "factories:takes() makes no app: TypeError"),
         ("factories:gives()", "factories:gives() is no ASGI app: it is of type str"),
+        ("broken:app", "cannot be read: ModuleNotFoundError: No module named 'no_such_urls'"),
     ],
 )
 def test_what_is_no_app_is_said_in_a_sentence(target: str, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "factories.py").write_text(FACTORIES)
+    (tmp_path / "broken.py").write_text(
+        SITE.replace("ROOT_URLCONF=__name__", "ROOT_URLCONF='no_such_urls'")
+    )
     done = command(tmp_path, "routes", "--json", target)
     assert done.returncode == 1
+    assert "Traceback" not in done.stderr
     error = json.loads(done.stderr.splitlines()[-1])
     assert error["code"] == "app_unknown"
     assert sentence in error["error"]
