@@ -252,6 +252,12 @@ class _Look:
             return Finding("WebSockets", f"a handshake has no answer: {error}", may_be=True)
         if status in (401, 403):  # not every server can deny with an answer of ours
             return Finding("WebSockets")
+        if status == 101:
+            return Finding(
+                "WebSockets",
+                "a stranger's handshake is accepted on a protected path: "
+                "WebSockets are led around the guard",
+            )
         advice = (
             "a handshake arrives as a request for a page: let the proxy pass on Upgrade and "
             "Connection (nginx: proxy_http_version 1.1 and proxy_set_header for both), and the "

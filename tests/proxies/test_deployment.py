@@ -95,6 +95,17 @@ def test_other_servers_than_uvicorn_are_seen_to_know_websockets(server: str) -> 
     assert checks["WebSockets"] == ""
 
 
+def test_a_handshake_that_is_led_around_the_guard_is_a_problem(tmp_path: Path) -> None:
+    around = "if ($http_upgrade) { proxy_pass http://127.0.0.1:%d; }"
+    with (
+        launched("uvicorn-httptools", "tests.proxies.app:unguarded") as other,
+        behind_nginx(tmp_path, around % other.port) as site,
+    ):
+        found = {one.name: one for one in findings(site.url)}
+    assert "around the guard" in found["WebSockets"].advice
+    assert not found["WebSockets"].warns
+
+
 def test_https_with_a_good_certificate_is_well(tmp_path: Path) -> None:
     issuer = Issuer()
     with behind_nginx(tmp_path, certificate=issuer.written(tmp_path / "tls.pem")) as site:
