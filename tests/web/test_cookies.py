@@ -189,11 +189,12 @@ HOST_ONLY = "Path=/; HttpOnly; SameSite=Lax; Secure"
 def test_the_attributes_follow_the_settings(
     settings: dict[str, str], name: str, attributes: str
 ) -> None:
+    """SECURITY C-01, C-11: given and taken away alike."""
     cookies = jar(**settings)
     assert cookies.access_name == name
     assert cookies.set_access("a.b.c", 3600) == f"{name}=a.b.c; Max-Age=3600; {attributes}"
     gone, refresh_gone = cookies.clear()
-    assert gone == f"{name}=; Max-Age=0; {attributes}", "C-11: or the browser keeps it"
+    assert gone == f"{name}=; Max-Age=0; {attributes}"  # or the browser keeps it
     assert refresh_gone == f"{cookies.refresh_name}=; Max-Age=0; {attributes}"
 
 
