@@ -15,7 +15,14 @@ from itertools import takewhile
 
 from tests.matrix import http2
 from tests.matrix.marks import ANYBODY, LOGGED, MEMBERS, SEEN
-from tests.matrix.targets import HTTP2_KNOCKS, JUNK, KNOCKS, SOCKET_KNOCKS, Knock
+from tests.matrix.targets import (
+    HTTP2_KNOCKS,
+    JUNK,
+    KNOCKS,
+    LURED_KNOCKS,
+    SOCKET_KNOCKS,
+    Knock,
+)
 from tests.servers.launching import SERVERS, Launched, launched
 from tests.world import PASSWORD, registration
 
@@ -75,7 +82,8 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`strangers` have no cookie, or junk; `members` are signed in."""
+    """`strangers` have no cookie, or junk; `members` are signed in; the `lured` are so, too, and
+    look at a page of another site."""
 
     cell: tuple[str, str]
     strangers: Counted
@@ -85,6 +93,7 @@ class Outcome:
     sockets_of_members: Counted
     http2: Counted  # handshakes, too; none of them where the server does not speak it
     http2_of_members: Counted
+    lured: Counted
     log: str
 
     @property
@@ -93,6 +102,10 @@ class Outcome:
         seen = (self.strangers, self.with_junk, self.sockets, self.http2)
         written = [line for line in self.log.splitlines() if f"{LOGGED}: NOBODY" in line]
         return [*(knock.told for one in seen for knock in one.reached), *written]
+
+    @property
+    def holds(self) -> bool:
+        return not (self.reached_by_strangers or self.lured.reached or self.crashed)
 
     @property
     def closed_to_members(self) -> Sequence[str]:
@@ -110,7 +123,8 @@ class Outcome:
     @property
     def crashed(self) -> Sequence[str]:
         """Answers of 500 and above, and tracebacks that end in code of ours."""
-        groups = [self.strangers, self.with_junk, self.members, self.http2, self.http2_of_members]
+        groups = [self.strangers, self.with_junk, self.members, self.lured]
+        groups += [self.http2, self.http2_of_members]
         if self.cell not in SOCKETS_NOT_POSSIBLE:
             groups += [self.sockets, self.sockets_of_members]
         expected = SAID_FOR_THE_APP.get(self.cell, ())
@@ -140,6 +154,7 @@ def run(server: str, framework: str) -> Outcome:
             Counted(SOCKET_KNOCKS, [cookie]),
             Counted(in_http2, [b"", *JUNK]),
             Counted([one for one in in_http2 if has_sockets or not one.is_socket], [cookie]),
+            Counted(LURED_KNOCKS, [cookie]),
         )
         asyncio.run(_ask(running.port, groups))
         return Outcome((server, framework), *groups, running.said())

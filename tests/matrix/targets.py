@@ -9,6 +9,7 @@ from tests.matrix import http2
 
 HOST = b"Host: localhost\r\n"
 CLOSE = b"Connection: close\r\n"
+OWN, LURED = b"Sec-Fetch-Site: same-origin\r\n", b"Sec-Fetch-Site: cross-site\r\n"
 
 # Junk that may stand where the tokens would.
 HEADER_ONLY = b"eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0"
@@ -26,7 +27,7 @@ JUNK = (
 @dataclass(frozen=True, slots=True)
 class Knock:
     """One way to ask. `whole` stands in place of everything that the others would make up, and so
-    do `fields`, in HTTP/2."""
+    do `fields`, in HTTP/2. `site` says whose page it comes from."""
 
     target: bytes
     method: bytes = b"GET"
@@ -34,6 +35,7 @@ class Knock:
     headers: bytes = HOST
     whole: bytes = b""
     fields: http2.Fields = ()
+    site: bytes = OWN
     name: str = ""
     reaches: bool = False  # a plain one, that is answered to whoever is signed in
 
@@ -44,15 +46,14 @@ class Knock:
 
     def sent(self, cookie: bytes = b"") -> bytes:
         line = b"Cookie: " + cookie + b"\r\n" if cookie else b""
-        own = b"Sec-Fetch-Site: same-origin\r\n"
         if self.fields:
             said = [(b"sec-fetch-site", b"same-origin"), *[(b"cookie", cookie)][: len(cookie)]]
             return http2.asked((*self.fields, *said), is_open=self.is_socket)
         if self.whole:
-            return self.whole.replace(b"COOKIE\r\n", line + own)
+            return self.whole.replace(b"COOKIE\r\n", line + self.site)
         start = b" ".join((self.method, self.target, self.version)) + b"\r\n"
         close = b"" if self.is_socket else CLOSE
-        return start + self.headers + line + own + close + b"\r\n"
+        return start + self.headers + line + self.site + close + b"\r\n"
 
     @property
     def is_socket(self) -> bool:
@@ -85,6 +86,7 @@ TARGETS = (
 /open%2fpage /open%2f..%2fadmin /open/%2e%2e/admin /open/.%2e/admin /open/%2e./admin
 /open/..%2fadmin /open/%252e%252e/admin /open/..%252fadmin /open/..%5cadmin /open/%2e%2e%2fadmin
 /admin%00 /admin%0a /admin%0d /admin%0d%0aX:%20y /admin%20 /%20admin /admin%09 /admin%3f /admin%23
+/admin%c2%a0 /admin%c2%85 /admin%ef%bb%bf /%ef%bb%bfadmin /admin%c2%ad
 /admin%5c /admin%3b /admin%7f /admin%85 /open%00/../admin /open/page%00 /open/page%0a /open%0a
 /open/%00../admin /open/.%00./admin /open/%2e%2e%5cadmin /open/..%3b/admin /%c0%afadmin
 /%e0%80%afadmin /%f0%80%80%afadmin /open/%e0%80%ae%e0%80%ae/admin /open/%ed%a0%80/../admin
@@ -133,6 +135,8 @@ admin open/page * ? ?/open/page # .. ../admin . :admin admin:80 ~/admin
         b"/admin\xc3\xa9",
         b"/adm\xc4\xb1n",
         b"/\xffadmin",
+        b"/open/\xc0\xae\xc0\xae/admin",
+        b"/open\xc0\xaf../admin",
         b"",
     ),
 )
@@ -371,6 +375,31 @@ def socket_knocks() -> Iterator[Knock]:
 
 
 SOCKET_KNOCKS: Sequence[Knock] = tuple(socket_knocks())
+
+# What a page of another site makes a browser send, with the cookies of whoever is signed in (P-14,
+# X-01, X-05). Django calls its view for `post`, too; Hypercorn makes GET of `get`.
+ELSEWHERE = (
+    *(b"https://evil.example", b"null", b"http://localhost", b"http://localhost:8000.evil"),
+    *(b"http://localhost:8000/", b"http://LOCALHOST:8000", b""),
+)
+
+
+def lured_knocks() -> Iterator[Knock]:
+    for method in METHODS:
+        if method.upper() not in (b"", b"GET", b"HEAD", b"OPTIONS"):
+            for site in (LURED, b"Sec-Fetch-Site: same-site\r\n", b"Origin: null\r\n"):
+                name = f"{method.decode('latin-1')[:20]!a} with {site.strip().decode()}"
+                yield Knock(b"/admin", method=method, site=site, name=name)
+    for target in PLAIN[1:]:
+        yield Knock(target, method=b"POST", site=LURED, name=f"POST {target.decode()}, lured")
+    for origin in ELSEWHERE:
+        headers = UPGRADE + (b"Origin: " + origin + b"\r\n" if origin else b"")
+        for target in (b"/ws", b"/mounted/ws", b"/open/ws"):
+            name = f"WebSocket {target.decode()} from {origin.decode()!r}"
+            yield Knock(target, headers=headers, site=LURED, name=name)
+
+
+LURED_KNOCKS: Sequence[Knock] = tuple(lured_knocks())
 
 
 FIELDS = plain_fields(b"/admin")
