@@ -120,6 +120,20 @@ async def test_another_site_changes_nothing(route: Route, headers: dict[str, str
                 assert "set-cookie" not in answer.headers
 
 
+# Where strangers ask for mail. A row is written for nobody, too: time must not tell who is known.
+MAILED = {"/register", "/user-verify/sent", "/forgot-password/sent"}
+
+
+@pytest.mark.parametrize("route", named(ROUTES))
+async def test_strangers_make_no_rows_but_by_registering(route: Route) -> None:
+    """D-05: none by an address that nobody has, none by a made-up token or ticket."""
+    async with world() as town, town.browser() as visitor:
+        await town.kit.start()
+        await call(visitor, route, json=body_of(route))
+        rows = {table.name for table in town.kit.tables if await town.kit.store.count(table, {})}
+    assert rows <= ({"users", "links"} if route.path in MAILED else set())
+
+
 @pytest.mark.parametrize(("route", "field"), FIELDS)
 async def test_what_is_no_text_reaches_no_store(route: Route, field: str) -> None:
     """N-01, N-02, V-12: in every field of every route."""
