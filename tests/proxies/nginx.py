@@ -109,8 +109,7 @@ def behind_nginx(
     )
     with ExitStack() as running:
         backend = running.enter_context(_process(server, variables))
-        if not unix:
-            wait_for(behind, backend)
+        wait_for(folder / "app.sock" if unix else behind, backend)
         front = running.enter_context(
             _process(
                 [nginx, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(written)], {}

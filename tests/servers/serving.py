@@ -67,12 +67,17 @@ def serving(database: Path, *, workers: int, app: str, **settings: str) -> Itera
             process.wait()
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(place: int | Path, process: subprocess.Popen[bytes]) -> None:
+    """Until somebody listens: on a port, or on a Unix socket."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         assert process.poll() is None, f"the server ended with {process.returncode}"
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            if isinstance(place, int):
+                socket.create_connection(("127.0.0.1", place), 1).close()
+            else:
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.connect(str(place))
         except OSError:
             time.sleep(0.05)
         else:
