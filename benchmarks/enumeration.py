@@ -107,11 +107,11 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--bcrypt-rounds", type=int, default=10)
     parser.add_argument("--routes", nargs="+", choices=list(cases(0)), default=list(cases(0)))
-    parser.add_argument("--short", action="store_true", help="150 samples, at 8 rounds")
+    parser.add_argument("--short", action="store_true", help="600 samples, at 8 rounds")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.short:
-        options.samples, options.bcrypt_rounds = 150, 8
+        options.samples, options.bcrypt_rounds = 600, 8
     times = asyncio.run(measure(options.samples, options.bcrypt_rounds, options.routes))
     rows = []
     for route, found in times.items():
